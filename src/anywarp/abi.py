@@ -1,0 +1,211 @@
+"""The contract between compiled kernels and the native runtime: structures in memory, entry points, status codes.
+
+This file is the one place for it. The compiler reads offsets from here (`Launch.offset("grid")`); the native build runs
+`python abi.py` to write the C++ header, with a `static_assert` for every offset. Change anything and raise `VERSION`: it
+is part of every cache key, so objects built for another layout are never loaded.
+
+Entry points of compiled kernels (System V calling convention):
+
+- `straight` (the kernel has no cut): `void f(const Launch*, Cta*, uint64_t first, uint64_t count)` runs the CTAs with linear
+  index `first` to `first + count - 1` (x fastest) from begin to end, all their warps one after the other. It writes `Cta.ctaid` and
+  `Cta.current_warp` as it goes, so that a fault can be attributed. `Cta.warps[0]` is a scratch warp whose `local` it uses.
+- `stepped`: `uint32_t f(const Launch*, Cta*, Warp*)` runs one warp from `Warp.pc` (0: from the start) to its next cut, writes the
+  new `pc`, and returns a `Status`. Values that live across the cut are in `Warp.frame`.
+
+Compiled code is free of locks and destructors at every point: the runtime may leave it by a long jump (fault, trap, cancel).
+Addresses: device pointers are host addresses. A 32-bit `.shared` address is an offset from `Cta.shared`; generic addresses of shared and
+local memory are host addresses too.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+VERSION = 1
+WARP = 32  # lanes
+
+_SIZES = {"u8": 1, "u32": 4, "u64": 8, "ptr": 8}
+_C_TYPES = {"u8": "std::uint8_t", "u32": "std::uint32_t", "u64": "std::uint64_t"}
+
+
+@dataclass(frozen=True)
+class Field:
+    type: str  # "u32", "u64", "u8", "ptr"
+    name: str
+    meaning: str
+    count: int = 1
+    c_type: str = ""  # pointee and all, for pointers: "const std::uint8_t*"
+
+
+@dataclass(frozen=True)
+class Struct:
+    name: str
+    meaning: str
+    fields: tuple[Field, ...]
+
+    def offset(self, field: str) -> int:
+        """The byte offset of a field."""
+        position = 0
+        for f in self.fields:
+            size = _SIZES[f.type]
+            position = -(-position // size) * size
+            if f.name == field:
+                return position
+            position += size * f.count
+        raise KeyError(f"{self.name} has no field {field}")
+
+    @property
+    def size(self) -> int:
+        last = self.fields[-1]
+        end = self.offset(last.name) + _SIZES[last.type] * last.count
+        return -(-end // 8) * 8
+
+
+class Status(enum.IntEnum):
+    """What a stepped kernel's entry returns."""
+
+    EXITED = 0  # every lane has exited
+    BARRIER = 1  # lanes `arrived` came to a CTA barrier: see the Warp fields `barrier_*`; blocks until it completes
+    YIELD = 2  # the warp waits for somebody by polling: run others, then call again
+    ARRIVED = 3  # as BARRIER, but does not block (barrier.arrive): count, then call again
+    CLUSTER_ARRIVED = 4  # barrier.cluster.arrive of lanes `arrived`: count, then call again
+    CLUSTER_WAIT = 5  # barrier.cluster.wait: blocks until the cluster's current phase completes
+
+
+class Reduction(enum.IntEnum):
+    """`Warp.barrier_reduction`: barrier.red over the predicate bits `barrier_predicates` of arriving lanes."""
+
+    NONE = 0
+    POPC = 1
+    AND = 2
+    OR = 3
+
+
+class Trap(enum.IntEnum):
+    """Why compiled code calls `Services.trap`; it does not return."""
+
+    TRAP = 0  # the trap instruction
+    BREAKPOINT = 1  # brkpt with no debugger
+    MISALIGNED = 2  # an address that is not a multiple of the access size; `detail` is the address
+    BAD_ADDRESS = 3  # an address outside its window; `detail` is the address
+    STACK_OVERFLOW = 4
+    UNREACHABLE = 5  # control flow that PTX leaves undefined (return from a noreturn function, brx out of range)
+    INVALID_BARRIER = 6  # `detail` is the barrier's number or its thread count
+
+
+LAUNCH = Struct(
+    "Launch",
+    "One launch of one kernel; constant while it runs.",
+    (
+        Field("ptr", "params", "parameter buffer, laid out as the kernel's manifest says", c_type="const std::uint8_t*"),
+        Field("ptr", "symbols", "addresses of the variables named by the kernel's manifest", c_type="const std::uint64_t*"),
+        Field("ptr", "services", "functions that compiled code calls", c_type="const struct Services*"),
+        Field("u32", "grid", "CTAs in x, y, z", 3),
+        Field("u32", "block", "threads of a CTA in x, y, z", 3),
+        Field("u32", "threads", "threads of a CTA"),
+        Field("u32", "warps", "warps of a CTA, the last one perhaps partial"),
+        Field("u32", "cluster", "CTAs of a cluster in x, y, z; 1, 1, 1 without clusters", 3),
+        Field("u32", "static_shared", "bytes of statically declared shared memory"),
+        Field("u32", "dynamic_shared", "bytes of dynamic shared memory, behind the static (16-byte aligned)"),
+        Field("u32", "total_shared", "bytes of both"),
+        Field("u32", "sm_count", "%nsmid"),
+        Field("u64", "grid_id", "%gridid, unique in the process"),
+        Field("ptr", "runtime", "the runtime's own record of the launch", c_type="void*"),
+    ),
+)
+
+CTA = Struct(
+    "Cta",
+    "One CTA in flight on a worker thread.",
+    (
+        Field("u32", "ctaid", "index in x, y, z", 3),
+        Field("u32", "current_warp", "index of the warp that runs now (for faults)"),
+        Field("ptr", "shared", "base of the 32-bit shared window, 1024-byte aligned", c_type="std::uint8_t*"),
+        Field("ptr", "warps", "Launch.warps warps (one scratch warp for straight kernels)", c_type="struct Warp*"),
+        Field("ptr", "cluster", "table of the shared bases of the cluster's CTAs by rank", c_type="std::uint8_t**"),
+        Field("u32", "smid", "%smid: number of the worker"),
+        Field("u32", "cluster_rank", "%cluster_ctarank"),
+        Field("ptr", "runtime", "the runtime's own record of the CTA", c_type="void*"),
+    ),
+)
+
+WARP_STATE = Struct(
+    "Warp",
+    "One warp's state between two steps.",
+    (
+        Field("u32", "pc", "resume point; 0 is the kernel's start"),
+        Field("u32", "index", "%warpid in the CTA"),
+        Field("u32", "exists", "mask of the lanes that exist (all ones but in a partial last warp)"),
+        Field("u32", "live", "mask of the lanes that have not exited; compiled code keeps it right at every cut"),
+        Field("ptr", "frame", "context of `frame_bytes` for values that live across cuts, 64-byte aligned", c_type="std::uint8_t*"),
+        Field("ptr", "local", "local memory: 32 x `local_bytes`, lane after lane, 64-byte aligned", c_type="std::uint8_t*"),
+        Field("u32", "arrived", "lanes that arrive at the barrier"),
+        Field("u32", "barrier_id", "0 to 15"),
+        Field("u32", "barrier_threads", "threads that complete the barrier; 0: all of the CTA that have not exited"),
+        Field("u32", "barrier_reduction", "a Reduction"),
+        Field("u32", "barrier_predicates", "predicate of each lane for the reduction"),
+        Field("u32", "barrier_result", "written by the runtime before the warp goes on: the count, or 0 or 1"),
+        Field("ptr", "stack", "stack for device function calls that recurse, or null", c_type="std::uint8_t*"),
+        Field("ptr", "runtime", "the runtime's own", c_type="void*"),
+    ),
+)
+
+SERVICES: tuple[tuple[str, str], ...] = (
+    # name, C signature after the name. `lanes` is the mask of active lanes; vectors hold 32 elements.
+    ("vprintf", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* formats, const std::uint64_t* arguments, std::uint32_t* results)"),
+    ("malloc", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* bytes, std::uint64_t* results)"),
+    ("free", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* addresses)"),
+    # message, file, line, function of the first failing lane of each; does not return
+    ("assertfail", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* messages, const std::uint64_t* files, const std::uint32_t* lines, const std::uint64_t* functions)"),
+    ("trap", "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t reason, std::uint64_t detail)"),
+    ("globaltimer", "std::uint64_t()"),  # ns
+    ("nanosleep", "void(std::uint32_t ns)"),
+)
+
+
+def service_offset(name: str) -> int:
+    """The byte offset of a function pointer in `Services`."""
+    return 8 * [n for n, _ in SERVICES].index(name)
+
+
+def header() -> str:
+    """The C++ header that mirrors this file."""
+    out = [
+        "// Generated from src/anywarp/abi.py; the contract is explained there.",
+        "#pragma once",
+        "#include <cstddef>",
+        "#include <cstdint>",
+        "namespace anywarp::abi {",
+        f"inline constexpr std::uint32_t kVersion = {VERSION};",
+        f"inline constexpr std::uint32_t kWarp = {WARP};",
+    ]
+    enums: tuple[type[enum.IntEnum], ...] = (Status, Reduction, Trap)
+    for e in enums:
+        out.append(f"enum class {e.__name__} : std::uint32_t {{")
+        out += [f"  {member.name} = {member.value}," for member in e]
+        out.append("};")
+    out += ["struct Launch;", "struct Cta;", "struct Warp;", "struct Services {"]
+    for name, signature in SERVICES:
+        result, _, arguments = signature.partition("(")
+        out.append(f"  {result} (*{name})({arguments};")
+    out.append("};")
+    for s in (LAUNCH, CTA, WARP_STATE):
+        out += [f"// {s.meaning}", f"struct {s.name} {{"]
+        for f in s.fields:
+            array = f"[{f.count}]" if f.count > 1 else ""
+            out.append(f"  {f.c_type or _C_TYPES[f.type]} {f.name}{array};  // {f.meaning}")
+        out.append("};")
+        out += [f"static_assert(offsetof({s.name}, {f.name}) == {s.offset(f.name)});" for f in s.fields]
+        out.append(f"static_assert(sizeof({s.name}) == {s.size});")
+    out += [
+        "using StraightEntry = void (*)(const Launch*, Cta*, std::uint64_t first, std::uint64_t count);",
+        "using SteppedEntry = std::uint32_t (*)(const Launch*, Cta*, Warp*);",
+        "}  // namespace anywarp::abi",
+        "",
+    ]
+    return "\n".join(out)
+
+
+if __name__ == "__main__":
+    print(header(), end="")
