@@ -153,11 +153,17 @@ WARP_STATE = Struct(
 
 SERVICES: tuple[tuple[str, str], ...] = (
     # name, C signature after the name. `lanes` is the mask of active lanes; vectors hold 32 elements.
-    ("vprintf", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* formats, const std::uint64_t* arguments, std::uint32_t* results)"),
+    (
+        "vprintf",
+        "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* formats, const std::uint64_t* arguments, std::uint32_t* results)",
+    ),
     ("malloc", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* bytes, std::uint64_t* results)"),
     ("free", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* addresses)"),
     # message, file, line, function of the first failing lane of each; does not return
-    ("assertfail", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* messages, const std::uint64_t* files, const std::uint32_t* lines, const std::uint64_t* functions)"),
+    (
+        "assertfail",
+        "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* messages, const std::uint64_t* files, const std::uint32_t* lines, const std::uint64_t* functions)",
+    ),
     ("trap", "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t reason, std::uint64_t detail)"),
     ("globaltimer", "std::uint64_t()"),  # ns
     ("nanosleep", "void(std::uint32_t ns)"),

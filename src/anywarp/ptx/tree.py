@@ -47,11 +47,13 @@ class Symbol:
 
 @dataclass(slots=True, frozen=True)
 class Address:
-    """A memory operand `[base+offset]`; `base` None is an absolute address. `offset` is in bytes, `index` the element
-    index of the array form `name[i]` of old PTX (a register or None)."""
+    """A memory operand `[base+offset]`; `base` None is an absolute address. `offset` is in bytes. `index` is the register
+    of the array form `name[i+1]` of old PTX, in elements of the variable; constant indices are folded into `offset`.
+    A symbol's own offset is folded into `offset` too, so `base` is a `Symbol` with offset 0."""
 
     base: Register | Symbol | None
     offset: int = 0
+    index: Register | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -157,7 +159,7 @@ class Variable:
     `0xff(sym)` initialisers: those are `MaskedSymbol`.
     """
 
-    space: Literal["global", "const", "shared", "local", "param", "tex"]
+    space: Literal["global", "const", "shared", "local", "param", "tex", "reg"]  # "reg": .func (.reg .b32 x) only
     type: str  # "b8", "f32", "texref", "samplerref", "surfref", "mbarrier"
     name: str
     line: int
@@ -256,7 +258,8 @@ Statement: TypeAlias = (
 @dataclass(slots=True)
 class Function:
     """An `.entry` or `.func`; `body` is None for a declaration. `directives` holds the performance directives by name
-    without the dot: `{"maxntid": (256, 1, 1), "noreturn": (), "pragma": ("nounroll",)}`."""
+    without the dot: `{"maxntid": (256, 1, 1), "noreturn": (), "pragma": ("nounroll",)}`; `.attribute(.unified(1, 2))`
+    is `"unified": (1, 2)`."""
 
     kind: Literal["entry", "func"]
     name: str

@@ -1,0 +1,1 @@
+"""An independent, CUDA-compatible platform: CUDA programs, unmodified, on machines with no NVIDIA GPU."""

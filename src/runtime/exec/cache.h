@@ -1,0 +1,39 @@
+// The cache of compiled modules and kernels on disk, as its reader. The compiler writes it (architecture, section 8).
+//
+// A file that is missing, short, long, foreign or altered in any byte is the same as no file: the compiler is asked. The directory is
+// made by the compiler; nothing is created here.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "bytes.h"
+#include "sha256.h"
+
+namespace anywarp {
+
+class Cache {
+ public:
+  enum class Kind { module, kernel };
+
+  explicit Cache(std::string directory) : directory_(std::move(directory)) {}
+  // $ANYWARP_CACHE_DIR, else $XDG_CACHE_HOME/anywarp, else ~/.cache/anywarp. Empty where none can be named: nothing is found then.
+  static std::string default_directory();
+
+  // The payload, verified.
+  std::optional<Bytes> read(Kind kind, const Digest& key) const;
+  std::string path(Kind kind, const Digest& key) const;
+  const std::string& directory() const { return directory_; }
+
+ private:
+  std::string directory_;
+};
+
+// SHA-256 over path, size and mtime of the `.py` files of the package below `package_directory` (relative paths, sorted).
+Digest fingerprint(const std::string& package_directory);
+// The host processor's name and features, as the kernel of the operating system or CPUID tell them.
+std::string host_processor();
+Digest module_key(const Digest& fingerprint, std::uint32_t capability, const Digest& image);
+Digest kernel_key(const Digest& module_key, std::string_view processor, std::string_view entry, std::string_view variant);
+
+}  // namespace anywarp
