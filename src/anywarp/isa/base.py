@@ -85,14 +85,13 @@ class Form:
     def _parse_operands(text: str, results: tuple[str, ...] | None) -> list[OperandSpec]:
         operands: list[OperandSpec] = []
         depth = 0
+        previous = ""
         for part in re.findall(r"\{!\}|\{\||[{}]|\[|\]|,|\||[A-Za-z_][A-Za-z0-9_]*", text):
             if part in ("{", "{|"):
                 depth += 1
             elif part == "}":
                 depth -= 1
-            if part == "[":
-                bracket = True
-            elif re.match(r"[A-Za-z_]", part):
+            if re.match(r"[A-Za-z_]", part):
                 first = not operands
                 second = previous in ("|", "{|")
                 is_result = (first or second) if results is None else part in results
