@@ -51,7 +51,7 @@ def parse(text: str) -> llvm.ModuleRef:
 
 def optimise(module: llvm.ModuleRef, level: int = 1) -> None:
     """Runs LLVM's O1 pipeline without its vectorisers, in place."""
-    options = llvm.create_pipeline_tuning_options(speed_level=level, size_level=0)
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = False
     options.slp_vectorization = False
     options.loop_unrolling = level > 0

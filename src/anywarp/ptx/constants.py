@@ -6,6 +6,7 @@ double precision. The only name that may stand in an expression is `WARP_SZ`, wh
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 
@@ -71,9 +72,9 @@ def literal(lexer: Lexer) -> Integer | Float:
     if kind == "float":
         lexer.advance()
         if text[1] in "fF":
-            return Float(int(text[2:], 16), 32)
+            return Float(int(text[2:], base=16), 32)
         if text[1] in "dD":
-            return Float(int(text[2:], 16), 64)
+            return Float(int(text[2:], base=16), 64)
         return double(float(text))
     digits = text.rstrip("U")
     if len(digits) > 80:
@@ -135,7 +136,7 @@ def _unary(lexer: Lexer, what: str, depth: int) -> Integer | Float:
             lexer.expect(")", "after the type of the cast")
             operand = _unary(lexer, what, depth + 1)
             value = value_of(operand)
-            if value != value or value in (float("inf"), float("-inf")):
+            if not math.isfinite(value):
                 lexer.fail("this constant has no integer value", start)
             return integer(int(value), unsigned)
         inner = expression(lexer, what, 0, depth + 1)

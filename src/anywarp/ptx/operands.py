@@ -23,7 +23,6 @@ from anywarp.ptx.tree import (
     AddressList,
     Arguments,
     Component,
-    Float,
     Integer,
     Negated,
     Operand,
@@ -301,11 +300,11 @@ class OperandReader:
                 item = Vector(self._items(lexer, "{", "}"))
             elif lexer.kind == "name" and lexer.text != "WARP_SZ":
                 item = self._named(lexer)
-                offset = self._offset(lexer)
-                if isinstance(item, Sink) or (offset and not isinstance(item, Register | Symbol)):
+                if isinstance(item, Register):
+                    offset = self._offset(lexer)
+                    item = Address(item, offset) if offset else item
+                elif not isinstance(item, Symbol | Address):
                     lexer.fail("expected an address", start)
-                if offset:
-                    item = Address(item, offset) if isinstance(item, Register) else Symbol(item.name, offset)
             else:
                 item = Integer(constants.integer_expression(lexer, "an address"))
             items.append(item)

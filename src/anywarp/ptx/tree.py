@@ -60,7 +60,7 @@ class Address:
 class Vector:
     """`{a, b, ...}`: elements of a vector load, a mov pack or unpack, mma fragments, tensor coordinates."""
 
-    elements: tuple["Operand", ...]
+    elements: tuple[Operand, ...]
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,8 +82,8 @@ class Negated:
 class Pair:
     """`p|q`: the two destinations of setp, shfl, match and elect."""
 
-    first: "Operand"
-    second: "Operand"
+    first: Operand
+    second: Operand
 
 
 @dataclass(slots=True, frozen=True)
@@ -95,14 +95,14 @@ class Sink:
 class AddressList:
     """`[tensorMap, {x, y}]`, `[tex, sampler, {x, y}]`: a bracketed list of operands (textures, tensor maps)."""
 
-    items: tuple["Operand", ...]
+    items: tuple[Operand, ...]
 
 
 @dataclass(slots=True, frozen=True)
 class Arguments:
     """`(a, b)`: the results or the arguments of a call."""
 
-    items: tuple["Operand", ...]
+    items: tuple[Operand, ...]
 
 
 Operand: TypeAlias = (
@@ -167,7 +167,7 @@ class Variable:
     vector: int = 1
     alignment: int | None = None  # bytes
     linkage: Literal["", "visible", "extern", "weak", "common"] = ""
-    initializer: tuple["Initial", ...] | None = None
+    initializer: tuple[Initial, ...] | None = None
     attributes: dict[str, str] = field(default_factory=dict)  # .attribute(.managed, .unified(...))
     pointer: str | None = None  # parameter's `.ptr.global` -> "global"; "" for a generic `.ptr`
     pointer_alignment: int | None = None
@@ -235,7 +235,7 @@ class CallPrototype:
 class Block:
     """`{ ... }`: a scope of names (nvcc puts `.param` variables of a call there)."""
 
-    statements: list["Statement"]
+    statements: list[Statement]
     line: int
 
 

@@ -1,0 +1,90 @@
+"""The emitter for code that concerns a whole warp: it knows the lanes that are active, and the runtime's structures."""
+
+from __future__ import annotations
+
+from anywarp import abi
+from anywarp.lower.emit import WARP, Emitter, Module, V
+
+
+class WarpEmitter(Emitter):
+    """An `Emitter` at a place in a kernel, where some of the warp's lanes are active.
+
+    `active` is their mask as an i32 (the constant -1 where the full warp is known to run: `is_full`). Values of lanes that are not active
+    are arbitrary (never branch on one, never divide by one, never load from one).
+    """
+
+    def __init__(self, module: Module, launch: V, cta: V, warp: V) -> None:
+        super().__init__(module)
+        self.launch, self.cta, self.warp = launch, cta, warp
+        self.active = self.const("i32", -1)
+
+    @property
+    def is_full(self) -> bool:
+        return self.active.name == "-1"
+
+    def lanes_of(self, mask: V) -> V:
+        """A 32-bit mask as 32 x i1."""
+        if mask.name == "-1":
+            return self.const("i1", 1, WARP)
+        return self.reinterpret(mask, "i1", WARP)
+
+    def mask_of(self, lanes: V) -> V:
+        """32 x i1 as a 32-bit mask."""
+        if lanes.n == 1:
+            return self.sext(lanes, "i32")
+        return self.reinterpret(lanes, "i32", 1)
+
+    def lane_ids(self, elem: str = "i32") -> V:
+        return self.lane_constants(elem, range(WARP))
+
+    def wide(self, a: V) -> V:
+        """The value with one number a lane."""
+        return self.broadcast(a, WARP)
+
+    def first_lane(self, mask: V) -> V:
+        """The number (i32) of the lowest set bit; poison where the mask is 0."""
+        return self.flag_intrinsic("llvm.cttz", mask, True)
+
+    # ------------------------------------------------------------------------------------------------ runtime
+
+    def launch_field(self, name: str, index: int = 0) -> V:
+        """A field of the Launch structure; the same through the whole kernel."""
+        field = next(f for f in abi.LAUNCH.fields if f.name == name)
+        elem = {"u32": "i32", "u64": "i64", "ptr": "ptr"}[field.type]
+        size = 4 if elem == "i32" else 8
+        return self.load(elem, 1, self.offset(self.launch, abi.LAUNCH.offset(name) + size * index), size, invariant=True)
+
+    def cta_field(self, name: str, index: int = 0) -> V:
+        field = next(f for f in abi.CTA.fields if f.name == name)
+        elem = {"u32": "i32", "u64": "i64", "ptr": "ptr"}[field.type]
+        size = 4 if elem == "i32" else 8
+        return self.load(elem, 1, self.offset(self.cta, abi.CTA.offset(name) + size * index), size)
+
+    def warp_pointer(self, name: str) -> V:
+        """The address of a field of the Warp structure."""
+        return self.offset(self.warp, abi.WARP_STATE.offset(name))
+
+    def service(self, name: str, result: str, *operands: V) -> V | None:
+        """Calls a function of the runtime (abi.SERVICES); `result` is an LLVM type or "void"."""
+        table = self.launch_field("services")
+        function = self.load("ptr", 1, self.offset(table, abi.service_offset(name)), 8, invariant=True)
+        text = f"call {result} {function.name}({', '.join(v.typed for v in operands)})"
+        if result == "void":
+            self.line(text)
+            return None
+        return self.value(result, 1, text)
+
+    # ------------------------------------------------------------------------------------------------ lane by lane
+
+    def scratch(self, elem: str, n: int = WARP) -> V:
+        """Stack memory for n elements, 64-byte aligned, reserved once at the function's start (see `entry_lines`)."""
+        name = self.name("scratch")
+        self.entry_lines.append(f"  {name} = alloca [{n} x {elem}], align 64")
+        return V("ptr", 1, name)
+
+    @property
+    def entry_lines(self) -> list[str]:
+        """Lines that the function's entry block must begin with."""
+        if not hasattr(self, "_entry_lines"):
+            self._entry_lines: list[str] = []
+        return self._entry_lines
