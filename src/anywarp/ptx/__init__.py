@@ -1,0 +1,6 @@
+"""PTX: text to syntax tree and back, and the checks of names. Start at `parser`; the tree is in `tree`."""
+
+from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
+from anywarp.ptx.parser import parse
+
+__all__ = ["PtxError", "UnsupportedInstruction", "parse"]

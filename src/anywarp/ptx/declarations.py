@@ -1,7 +1,8 @@
 """Declarations: registers, variables with their initialisers, parameter lists (PTX ISA manual, "State Spaces, Types,
 and Variables").
 
-`DeclarationParser` also keeps which variables and registers are in scope, because an operand's meaning can depend on it.
+`DeclarationParser` also keeps which variables and registers are in scope, because an operand's meaning can depend
+on it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from typing import Literal, TypeAlias, cast
 
 from anywarp.ptx import constants
+from anywarp.ptx.diagnostics import PtxError
 from anywarp.ptx.lexer import Lexer
 from anywarp.ptx.names import REGISTER_TYPES, TYPE_BYTES
 from anywarp.ptx.operands import OperandReader
@@ -260,7 +262,7 @@ class DeclarationParser:
             inner = flat.group(1)
             try:
                 values = tuple(map(self._initials.__getitem__, inner.split(","))) if inner.strip() else ()
-            except Exception:  # the careful path below finds the place of the error
+            except PtxError:  # the careful path below finds the place of the error
                 values = None
             else:
                 lexer.jump(flat.end())

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 # PTX ISA manual, chapter "Special Registers".
-_VECTOR_SPECIALS: Final = ("tid", "ntid", "ctaid", "nctaid", "clusterid", "nclusterid", "cluster_ctaid", "cluster_nctaid")
+_VECTOR_SPECIALS: Final = (
+    "tid",
+    "ntid",
+    "ctaid",
+    "nctaid",
+    "clusterid",
+    "nclusterid",
+    "cluster_ctaid",
+    "cluster_nctaid",
+)
 _SCALAR_SPECIALS: Final = (
     "laneid",
     "warpid",

@@ -1,9 +1,9 @@
 """Operands of instructions, with one node for all uses of the same text in the same scope.
 
-`OperandReader.nodes` maps the raw text of an operand, white space included, to its node, and parses what it has not seen;
-the fast path of the statement parser is a dictionary lookup an operand. A name that begins with `%` is a register wherever
-it stands, unless a variable is called so. Any other name is a register only where a `.reg` of an enclosing scope declares
-it, so a scope with such registers gets a dictionary of its own.
+`OperandReader.nodes` maps the raw text of an operand, white space included, to its node, and parses what it has not
+seen; the fast path of the statement parser is a dictionary lookup an operand. A name that begins with `%` is a register
+wherever it stands, unless a variable is called so. Any other name is a register only where a `.reg` of an enclosing
+scope declares it, so a scope with such registers gets a dictionary of its own.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ class OperandReader:
     inner dimension counts as an element), for operands of the form `name[i]`; None for what is no array.
     """
 
+    nodes: _Nodes
+    lookup: Callable[[str], Operand]
+
     def __init__(self, element_bytes: Callable[[str], tuple[int, ...] | None]) -> None:
         self._element_bytes = element_bytes
         self._registers: dict[str, Register] = {}
@@ -110,10 +113,11 @@ class OperandReader:
         if name[0] == "%":
             return True
         if self._ranges:
-            digits = len(name)
-            while digits > 1 and name[digits - 1].isdigit():
-                digits -= 1
-                if int(name[digits:]) < self._ranges.get(name[:digits], 0) and (name[digits] != "0" or digits == len(name) - 1):
+            end = len(name)
+            split = end
+            while split > 1 and name[split - 1].isdigit():
+                split -= 1
+                if (name[split] != "0" or split == end - 1) and int(name[split:]) < self._ranges.get(name[:split], 0):
                     return True
         return False
 
@@ -127,7 +131,7 @@ class OperandReader:
 
     def _restart(self) -> None:
         self.nodes = _Nodes(self._read_piece)
-        self.lookup: Callable[[str], Operand] = self.nodes.__getitem__
+        self.lookup = self.nodes.__getitem__
 
     # --------------------------------------------------------------------------------------------------- fast path
 

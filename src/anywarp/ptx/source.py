@@ -37,7 +37,7 @@ class Source:
         if found.startswith('"'):
             return found
         if found == "/*":
-            raise self.error("expected '*/' to end the comment that begins here, found the end of the text", match.start())
+            raise self.error("expected '*/' to end this comment, found the end of the text", match.start())
         if found.startswith("/*"):
             return _NOT_NEWLINE.sub(" ", found)
         return ""

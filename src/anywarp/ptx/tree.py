@@ -47,8 +47,8 @@ class Symbol:
 
 @dataclass(slots=True, frozen=True)
 class Address:
-    """A memory operand `[base+offset]`; `base` None is an absolute address. `offset` is in bytes. `index` is the register
-    of the array form `name[i+1]` of old PTX, in elements of the variable; constant indices are folded into `offset`.
+    """A memory operand `[base+offset]`; `base` None is an absolute address. `offset` is in bytes. `index` is the
+    register of the array form `name[i+1]` of old PTX, in elements of the variable; constant indices are in `offset`.
     A symbol's own offset is folded into `offset` too, so `base` is a `Symbol` with offset 0."""
 
     base: Register | Symbol | None
@@ -175,7 +175,7 @@ class Variable:
 
 @dataclass(slots=True, frozen=True)
 class MaskedSymbol:
-    """`0xFF00(symbol+offset)`: the bytes of an address selected by a mask; shifted down by the mask's trailing zeros."""
+    """`0xFF00(symbol+offset)`: the bytes of an address selected by a mask, shifted down by its trailing zeros."""
 
     mask: int
     symbol: Symbol
