@@ -32,7 +32,7 @@ def parse(text: str, name: str = "<ptx>") -> Module:
     Raises `PtxError` with line, column and what was expected. A trailing NUL and what follows it is ignored.
     """
     parser = _ModuleParser(Source(text, name))
-    # Nothing here makes cycles, and the collector would walk the growing tree again and again (a third of the time).
+    # Nothing here makes cycles, and the collector would walk the growing tree again and again (a fifth of the time).
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -16,12 +16,13 @@ _NOT_NEWLINE = re.compile(r"[^\n]")
 
 
 class Source:
-    """A module's text and name. Immutable."""
+    """A module's text and name. Not for use by several threads at once."""
 
-    __slots__ = ("name", "text")
+    __slots__ = ("_counted", "_line", "name", "text")
 
     def __init__(self, text: str, name: str) -> None:
         self.name = name
+        self._counted, self._line = 0, 1  # how far lines are counted, so that places in ascending order cost little
         self.text = text
         if text.startswith("\ufeff"):
             text = " " + text[1:]
@@ -44,7 +45,11 @@ class Source:
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column, both 1-based, of an offset into `text`."""
-        return self.text.count("\n", 0, offset) + 1, offset - self.text.rfind("\n", 0, offset)
+        if offset < self._counted:
+            self._counted, self._line = 0, 1
+        self._line += self.text.count("\n", self._counted, offset)
+        self._counted = offset
+        return self._line, offset - self.text.rfind("\n", 0, offset)
 
     def error(self, message: str, offset: int) -> PtxError:
         line, column = self.place(offset)
