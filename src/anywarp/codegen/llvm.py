@@ -28,6 +28,12 @@ def host_cpu() -> tuple[str, str]:
 
 
 @lru_cache(maxsize=None)
+def feature_set() -> frozenset[str]:
+    """The names of the features that this machine's CPU has, for `lower.emit.Module`."""
+    return frozenset(name[1:] for name in host_cpu()[1].split(",") if name.startswith("+"))
+
+
+@lru_cache(maxsize=None)
 def target_machine(level: int = 2) -> llvm.TargetMachine:
     """The host's target machine: small code model, PIC, `level` of instruction selection and scheduling."""
     initialise()

@@ -147,6 +147,7 @@ class Instruction:
     writes: ClassVar[bool] = False
     is_atomic: ClassVar[bool] = False
     may_trap: ClassVar[bool] = False
+    is_cut: ClassVar[bool] = False  # the warp may have to wait here: its state is saved and others run
 
     type: Any
 
@@ -214,9 +215,18 @@ class Warp(Instruction):
     def shape(self, *operands: Shape) -> Shape:
         return Shape(1) if self.uniform_result else Shape(32)
 
+    def shape_of(self, operands: tuple[Shape, ...], constants: tuple[int | None, ...]) -> Shape:
+        """The shape of every result; `constants[i]` is operand i's value (unsigned) where it is a constant. `lower` gives V of one lane
+        exactly where this is uniform. Passes call this; `shape` is for declarations that need no constants."""
+        return self.shape(*operands)
+
     def reference(self, lanes: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
         """The results by lane, from the operands of each active lane (the lanes that execute the instruction together)."""
         raise NotImplementedError
+
+    def undefined(self, lanes: dict[int, tuple[Any, ...]]) -> set[int]:
+        """The lanes whose first result the manual leaves open (`reference` still gives a value there): tests skip them."""
+        return set()
 
     def lower(self, w: Any, *operands: Any) -> Any:
         """The LLVM code; operands have 32 lanes (or one where uniform), `w.active` is the mask of active lanes as an i32 V."""

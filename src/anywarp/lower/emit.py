@@ -58,9 +58,14 @@ def suffix(elem: str, n: int) -> str:
 
 
 class Module:
-    """The text of one LLVM module: functions, and declarations and constants that they asked for."""
+    """The text of one LLVM module: functions, and declarations and constants that they asked for.
 
-    def __init__(self) -> None:
+    `features` are the target's, by LLVM's names without sign (`avx2`, `avx512bf16`; see `codegen.llvm.feature_set`): a lowering may
+    use a target's own intrinsics where they are there, and must be correct without.
+    """
+
+    def __init__(self, features: frozenset[str] = frozenset()) -> None:
+        self.features = features
         self.functions: list[str] = []
         self._declarations: dict[str, str] = {}
         self._constants: dict[str, str] = {}
