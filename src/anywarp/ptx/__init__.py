@@ -2,5 +2,7 @@
 
 from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
 from anywarp.ptx.parser import parse
+from anywarp.ptx.printer import print_module
+from anywarp.ptx.verifier import verify
 
-__all__ = ["PtxError", "UnsupportedInstruction", "parse"]
+__all__ = ["PtxError", "UnsupportedInstruction", "parse", "print_module", "verify"]

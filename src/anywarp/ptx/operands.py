@@ -229,7 +229,7 @@ class OperandReader:
             return Pair(first, self._named(lexer, opcode))
         return first
 
-    def _named(self, lexer: Lexer, opcode: tuple[str, ...] = ()) -> Operand:
+    def _named(self, lexer: Lexer, opcode: tuple[str, ...] = (), in_brackets: bool = False) -> Operand:
         """An operand that begins with a name: register, component, symbol with offset, array element, `_`."""
         start = lexer.start
         if lexer.kind != "name":
@@ -255,12 +255,15 @@ class OperandReader:
         if isinstance(node, Register):
             return node
         if lexer.text == "[":
-            return self._element(lexer, node, address_of=opcode[:1] == ("mov",))
+            return self._element(lexer, node, opcode[:1] == ("mov",), in_brackets)
         offset = self._offset(lexer)
         return Symbol(name, offset) if offset else node
 
-    def _element(self, lexer: Lexer, base: Symbol, address_of: bool) -> Operand:
-        """`name[i]`, `name[r+1]`, `name[i][j]`: an element as memory operand, or as an address in `mov`."""
+    def _element(self, lexer: Lexer, base: Symbol, address_of: bool, in_brackets: bool) -> Address | Symbol:
+        """`name[i]`, `name[r+1]`, `name[i][j]`: an element as memory operand, or as an address in `mov`.
+
+        In brackets, `[name[r]+8]`, as the printer writes it, `r` counts elements whatever the dimensions are.
+        """
         sizes = self._element_bytes(base.name)
         start = lexer.start
         index: Register | None = None
@@ -270,10 +273,10 @@ class OperandReader:
                 lexer.fail(f"expected an array that is declared before its element is used, found '{base.name}'", start)
             if level >= len(sizes):
                 lexer.fail(f"'{base.name}' has fewer dimensions than this", start)
-            last = level == len(sizes) - 1
+            may_be_register = (in_brackets or level == len(sizes) - 1) and not address_of
             if lexer.kind == "name" and lexer.text != "WARP_SZ":
                 register = self.name(lexer.text)
-                if not isinstance(register, Register) or not last or address_of:
+                if not isinstance(register, Register) or not may_be_register:
                     raise lexer.error("a constant index")
                 lexer.advance()
                 index = register
@@ -303,11 +306,13 @@ class OperandReader:
             if lexer.text == "{":
                 item = Vector(self._items(lexer, "{", "}"))
             elif lexer.kind == "name" and lexer.text != "WARP_SZ":
-                item = self._named(lexer)
+                item = self._named(lexer, in_brackets=True)
                 if isinstance(item, Register):
                     offset = self._offset(lexer)
                     item = Address(item, offset) if offset else item
-                elif not isinstance(item, Symbol | Address):
+                elif isinstance(item, Address):
+                    item = Address(item.base, item.offset + self._offset(lexer), item.index)
+                elif not isinstance(item, Symbol):
                     lexer.fail("expected an address", start)
             else:
                 item = Integer(constants.integer_expression(lexer, "an address"))
