@@ -116,7 +116,8 @@ class Arena {
   mutable std::mutex chunks_mutex_;
   std::map<std::uint32_t, std::uint32_t> free_chunks_;                 // first -> count
   std::uint32_t chunks_top_ = 1;                                       // chunks from here on were never used
-  std::uint32_t big_sequence_ = 0;
+  std::uint32_t big_sequence_ = 0;                                     // big allocations ever made
+  std::uint32_t big_live_ = 0;
   std::unique_ptr<SizeClass[]> classes_;
 
   mutable std::shared_mutex ranges_mutex_;

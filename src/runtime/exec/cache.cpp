@@ -1,0 +1,147 @@
+#include "cache.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "abi.h"
+
+namespace anywarp {
+
+namespace {
+
+constexpr char kMagic[8] = {'A', 'W', 'C', 'A', 'C', 'H', 'E', '1'};
+constexpr std::size_t kHeader = sizeof kMagic + 8 + 32;
+
+}  // namespace
+
+std::string Cache::default_directory() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  if (const std::string own = variable("ANYWARP_CACHE_DIR"); !own.empty()) return own;
+  if (const std::string xdg = variable("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/anywarp";
+  std::string home = variable("HOME");
+  if (home.empty()) {
+    passwd entry{}, *found = nullptr;
+    char buffer[4096];
+    if (getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr && entry.pw_dir != nullptr) home = entry.pw_dir;
+  }
+  return home.empty() ? "" : home + "/.cache/anywarp";
+}
+
+std::string Cache::path(Kind kind, const Digest& key) const {
+  const std::string name = hex(key);
+  return directory_ + (kind == Kind::module ? "/module/" : "/kernel/") + name.substr(0, 2) + "/" + name;
+}
+
+std::optional<Bytes> Cache::read(Kind kind, const Digest& key) const {
+  if (directory_.empty()) return std::nullopt;
+  const int fd = open(path(kind, key).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (fd < 0) return std::nullopt;
+  struct stat info{};
+  std::optional<Bytes> result;
+  // Only files of this user's (or root's) making: code from here is executed.
+  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && (info.st_uid == geteuid() || info.st_uid == 0) &&
+      static_cast<std::size_t>(info.st_size) >= kHeader && info.st_size < (std::int64_t{1} << 31)) {
+    Bytes data(static_cast<std::size_t>(info.st_size));
+    std::size_t got = 0;
+    while (got < data.size()) {
+      const ssize_t n = ::read(fd, data.data() + got, data.size() - got);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      got += static_cast<std::size_t>(n);
+    }
+    std::uint64_t payload = 0;
+    std::memcpy(&payload, data.data() + sizeof kMagic, 8);
+    if (got == data.size() && std::memcmp(data.data(), kMagic, sizeof kMagic) == 0 && payload == data.size() - kHeader) {
+      const Digest digest = sha256(ByteSpan(data).subspan(kHeader));
+      if (std::memcmp(digest.data(), data.data() + sizeof kMagic + 8, digest.size()) == 0) {
+        data.erase(data.begin(), data.begin() + kHeader);
+        result = std::move(data);
+        // The cache is bounded by deleting what was not used for long: reading is using.
+        timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
+        (void)futimens(fd, times);
+      }
+    }
+  }
+  close(fd);
+  return result;
+}
+
+Digest fingerprint(const std::string& package) {
+  namespace fs = std::filesystem;
+  std::set<std::string> files;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(package, fs::directory_options::skip_permission_denied, error), end; !error && it != end;
+       it.increment(error))
+    if (it->path().extension() == ".py") files.insert(it->path().string());
+  Sha256 hash;
+  for (const std::string& file : files) {
+    struct stat info{};
+    if (stat(file.c_str(), &info) != 0) continue;
+    hash.str(std::string_view(file).substr(package.size())).u64(static_cast<std::uint64_t>(info.st_size));
+    hash.u64(static_cast<std::uint64_t>(info.st_mtim.tv_sec)).u64(static_cast<std::uint64_t>(info.st_mtim.tv_nsec));
+  }
+  return hash.finish();
+}
+
+std::string host_processor() {
+#if defined(__x86_64__)
+  // The identification, feature and extended-feature leaves, without what differs between cores or runs (APIC id, cache of a core).
+  std::string result = "x86_64";
+  const auto add = [&result](const char* name, unsigned value) {
+    char text[32];
+    std::snprintf(text, sizeof text, " %s=%08x", name, value);
+    result += text;
+  };
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) != 0) {
+    add("1a", a), add("1c", c), add("1d", d);
+  }
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) {
+    add("7b", b), add("7c", c), add("7d", d);
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) add("71a", a), add("71d", d);
+  }
+  if (__get_cpuid(0x80000001u, &a, &b, &c, &d) != 0) add("81c", c), add("81d", d);
+  // What the operating system saves (AVX, AVX-512).
+  if (__get_cpuid(1, &a, &b, &c, &d) != 0 && (c >> 27 & 1) != 0) {
+    unsigned low = 0, high = 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    add("xcr0", low);
+  }
+  return result;
+#else
+  std::set<std::string> lines;  // the cores of one machine may differ
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    for (const char* name : {"Features", "CPU implementer", "CPU part", "CPU variant", "CPU architecture", "isa"})
+      if (line.rfind(name, 0) == 0) lines.insert(line);
+  std::string result;
+  for (const std::string& line : lines) result += line + "\n";
+  return result;
+#endif
+}
+
+Digest module_key(const Digest& fingerprint, std::uint32_t capability, const Digest& image) {
+  return Sha256().u32(abi::kVersion).update(fingerprint.data(), 32).u32(capability).update(image.data(), 32).finish();
+}
+
+Digest kernel_key(const Digest& module_key, std::string_view processor, std::string_view entry, std::string_view variant) {
+  return Sha256().update(module_key.data(), 32).str(processor).str(entry).str(variant).finish();
+}
+
+}  // namespace anywarp
