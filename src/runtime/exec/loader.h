@@ -43,8 +43,10 @@ class LoadedObject {
   LoadedObject() = default;
 
   CodeSpace* space_ = nullptr;
-  std::uintptr_t base_ = 0;
+  std::uintptr_t base_ = 0;  // code and constants
   std::size_t size_ = 0;
+  std::uintptr_t data_ = 0;  // writable sections
+  std::size_t data_size_ = 0;
   std::map<std::string, std::uintptr_t, std::less<>> symbols_;
   Bytes debug_line_;
 };
@@ -72,14 +74,14 @@ class CodeSpace {
   friend class LoadedObject;
   struct Region;
   struct Place {
-    std::uintptr_t execute = 0;      // where the code runs
-    std::uint8_t* write = nullptr;   // where it is written
-    bool dual = false;
+    std::uintptr_t execute = 0;     // where the code runs
+    std::uint8_t* write = nullptr;  // where it is written
+    std::uintptr_t data = 0;        // the writable sections
   };
 
-  bool allocate(std::size_t bytes, Place* out);  // lock held
-  void seal(const Place& place, std::size_t bytes);
-  void release(std::uintptr_t base, std::size_t bytes);
+  bool allocate(std::size_t code_bytes, std::size_t data_bytes, Place* out);
+  bool seal(const Place& place, std::size_t code_bytes);
+  void release(const LoadedObject& object);
 
   Options options_;
   mutable std::mutex mutex_;
