@@ -27,7 +27,7 @@ def _lz4(payload: bytes, size: int) -> bytes:
 
     try:
         data: bytes = block.decompress(payload, uncompressed_size=size)  # type: ignore[attr-defined]  # no stubs
-    except (RuntimeError, ValueError, MemoryError) as error:  # LZ4BlockError is a RuntimeError
+    except (block.LZ4BlockError, ValueError, MemoryError) as error:  # type: ignore[attr-defined]
         raise ImageError(f"corrupt LZ4 entry: {error}") from error
     return data
 
