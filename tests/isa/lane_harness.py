@@ -17,19 +17,21 @@ equals any NaN), and a method `accepts(self, got, want, *operands) -> bool` of a
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import math
 import mmap
 import os
-import random
+import re
 import signal
 import sys
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
 import llvmlite.binding as llvm
 
-from anywarp.codegen import llvm as codegen
 import anywarp.isa  # noqa: F401  declares every instruction
+from anywarp.codegen import llvm as codegen
 from anywarp.isa import base, types
 from anywarp.isa.base import OperandType
 from anywarp.lower.emit import Emitter, Module, V, vector_type
@@ -149,9 +151,7 @@ def _why_rejected(opcode: tuple[str, ...]) -> str:
 
 def as_results(subject: Subject, value: Any) -> tuple[Any, ...]:
     """What `reference` or `lower` gave, as one entry for each result of the form (None where it left an absent one out)."""
-    if len(subject.results) == 1:
-        value = (value,)
-    elif not isinstance(value, tuple) or isinstance(value, V):
+    if len(subject.results) == 1 or not isinstance(value, tuple) or isinstance(value, V):
         value = (value,)
     value = tuple(value)
     if len(value) < len(subject.results):
@@ -201,11 +201,33 @@ def registers(operands: list[Operand]) -> list[tuple[Operand, str]]:
 # ------------------------------------------------------------------------------------------------------------- code
 
 
+class AskedFeatures(frozenset[str]):
+    """The target's features, and whether a lowering asked for one (then its code without them is tested too)."""
+
+    was_asked = False
+
+    def __contains__(self, name: object) -> bool:
+        self.was_asked = True
+        return super().__contains__(name)
+
+    def issuperset(self, other: Any) -> bool:
+        self.was_asked = True
+        return super().issuperset(other)
+
+    def __ge__(self, other: Any) -> bool:
+        self.was_asked = True
+        return super().__ge__(other)
+
+    def __and__(self, other: Any) -> frozenset[str]:
+        self.was_asked = True
+        return super().__and__(other)
+
+
 class Code:
     """One LLVM module with a function for each call of a file's groups."""
 
-    def __init__(self) -> None:
-        self.module = Module(codegen.feature_set())
+    def __init__(self, features: AskedFeatures) -> None:
+        self.module = Module(features)
         self._names: dict[tuple[Any, ...], str] = {}
 
     def function(self, subject: Subject, lanes: list[int], n: int, constant: tuple[int, int] | None, any_mask: bool) -> str:
@@ -246,13 +268,15 @@ class Code:
             raise CaseFailure(f"{subject.group.mnemonic}: lower gave {len(stored)} registers, the types say {len(result_registers)}")
         for i, ((operand, _), value) in enumerate(zip(result_registers, stored)):
             if value.elem != operand.llvm:
-                raise CaseFailure(f"{subject.group.mnemonic}: lower gave {value.elem} for '{operand.name}' (.{operand.element}), not {operand.llvm}")
+                raise CaseFailure(
+                    f"{subject.group.mnemonic}: lower gave {value.elem} for '{operand.name}' (.{operand.element}), not {operand.llvm}"
+                )
             _store(emitter, operand, emitter.broadcast(value, n), f"%d{i}", position)
         emitter.jump("latch")
         emitter.label("latch")
         emitter.line("%next = add i64 %block, 1")
         emitter.line("%more = icmp ult i64 %next, %blocks")
-        emitter.line("br i1 %more, label %loop, label %done")
+        emitter.line("br i1 %more, label %loop, label %done, !llvm.loop !9000")
         emitter.label("done")
         emitter.line("ret void")
         parameters = [f"ptr %s{i}" for i in range(len(source_registers))] + [f"ptr %d{i}" for i in range(len(result_registers))]
@@ -263,8 +287,7 @@ class Code:
 
     def compile(self) -> llvm.ExecutionEngine:
         text = self.module.text()
-        if "!0 =" not in text:
-            text += "!0 = !{}\n"
+        text += '!9000 = distinct !{!9000, !9001}\n!9001 = !{!"llvm.loop.unroll.disable"}\n' + ("" if "!0 =" in text else "!0 = !{}\n")
         try:
             module = codegen.parse(text)
         except codegen.CodegenError as error:
@@ -281,8 +304,6 @@ class Code:
 
 def _excerpt(text: str, error: str) -> str:
     """The lines of the module around the place that LLVM's message names."""
-    import re
-
     match = re.search(r":(\d+):\d+:", error)
     if not match:
         return ""
@@ -332,8 +353,6 @@ def execute(code: Code, subjects: list[Subject]) -> mmap.mmap:
         try:
             for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGILL, signal.SIGBUS, signal.SIGABRT, signal.SIGALRM):
                 signal.signal(number, signal.SIG_DFL)
-            import faulthandler
-
             faulthandler.disable()
             signal.alarm(SECONDS)
             done = 0
@@ -405,7 +424,10 @@ class Runner:
         """Raises CaseFailure or FormatError where the group does not hold."""
         if self._failures is None:
             self._failures = {}
-            self._run()
+            features = AskedFeatures(codegen.feature_set())
+            self._run(self.groups, features)
+            if features.was_asked:
+                self._run(self.groups, AskedFeatures())
         if group.line in self._failures:
             raise CaseFailure(self._failures[group.line])
 
@@ -414,45 +436,52 @@ class Runner:
         again = f'run again: pytest "{self.path}"'
         self._failures.setdefault(group.line, f"{self.path}:{group.line}: {group.mnemonic}\n{text}\n{again}")
 
-    def _run(self) -> None:
-        from tests.isa.plan import LanePlan, WarpPlan
-
-        code = Code()
-        plans: list[Any] = []
-        for group in self.groups:
-            try:
-                if group.rejected is not None:
-                    if base.resolve(group.opcode):
-                        self._fail(group, f"is accepted, but must not be: {group.rejected}")
-                    continue
-                subject = resolve(group)
-                if isinstance(subject.instruction, base.Memory):
-                    raise FormatError("an instruction on memory cannot be tested lane by lane")
-                plan: Any = WarpPlan(subject, code) if subject.is_warp else LanePlan(subject, code)
-                if plan.failure:
-                    self._fail(group, plan.failure)
-                plans.append(plan)
-            except (CaseFailure, FormatError) as error:
-                self._fail(group, str(error))
-            except Exception:  # `lower` or `reference` raised: that is the group's failure
-                import traceback
-
-                self._fail(group, traceback.format_exc(limit=-8))
-        live = [p for p in plans if p.subject.calls]
+    def _run(self, groups: list[Group], features: AskedFeatures) -> None:
+        """Runs groups as one module; each alone where that fails as a whole, so that the failure has a name."""
+        code = Code(features)
+        live = [plan for group in groups for plan in self._plans(group, code) if plan.subject.calls]
         if not live:
             return
         try:
             memory = execute(code, [p.subject for p in live])
         except CaseFailure as error:
-            for plan in live:
-                self._fail(plan.subject.group, str(error))
+            if len(groups) == 1:
+                self._fail(groups[0], str(error))
+            else:
+                for group in groups:
+                    self._run([group], features)
             return
         for plan in live:
             for call in plan.subject.calls:
                 failure = plan.verdict(call, results_of(memory, plan.subject, call))
                 if failure:
-                    self._fail(plan.subject.group, failure)
+                    without = "" if features else "\n  (in the code for a machine without special features)"
+                    self._fail(plan.subject.group, failure + without)
                     break
+
+    def _plans(self, group: Group, code: Code) -> list[Any]:
+        from tests.isa.plan import LanePlan, WarpPlan
+        from tests.isa.shape_rules import ShapePlan
+
+        plans: list[Any] = []
+        try:
+            if group.rejected is not None:
+                if base.resolve(group.opcode):
+                    self._fail(group, f"is accepted, but must not be: {group.rejected}")
+                return []
+            subject = resolve(group)
+            if isinstance(subject.instruction, base.Memory):
+                raise FormatError("an instruction on memory cannot be tested lane by lane: write a kernel")
+            kinds: tuple[Any, ...] = (WarpPlan,) if subject.is_warp else (LanePlan, ShapePlan)
+            for kind in kinds:
+                plans.append(kind(subject, code))
+                if plans[-1].failure:
+                    self._fail(group, plans[-1].failure)
+        except (CaseFailure, FormatError) as error:
+            self._fail(group, str(error))
+        except Exception:  # `lower` or `reference` raised: that is the group's failure
+            self._fail(group, traceback.format_exc(limit=-8))
+        return plans
 
 
 def equal(subject: Subject, got: tuple[int, ...], want: tuple[int, ...], row: tuple[int, ...]) -> bool:
@@ -461,7 +490,7 @@ def equal(subject: Subject, got: tuple[int, ...], want: tuple[int, ...], row: tu
         return True
     instruction = subject.instruction
     accepts = getattr(instruction, "accepts", None)
-    for (operand, element), g, w in zip(registers(subject.results), got, want):
+    for (_operand, element), g, w in zip(registers(subject.results), got, want):
         if g == w or w == ANY_VALUE:
             continue
         if w == ANY_NAN:

@@ -12,7 +12,7 @@ from typing import Any
 from anywarp.isa import types
 from tests.isa import case_format, values
 from tests.isa.case_format import ANY_NAN, ANY_VALUE, FormatError, Group, Run
-from tests.isa.lane_harness import EDGE_LIMIT, FULL, SEED, WARP, CaseFailure, Call, Code, Subject, arguments, equal, flat, registers
+from tests.isa.lane_harness import EDGE_LIMIT, FULL, SEED, WARP, Call, CaseFailure, Code, Subject, arguments, equal, flat, registers
 
 Row = tuple[int, ...]
 CONSTANT_CASES = 2  # functions with a constant for each operand
@@ -102,7 +102,13 @@ class LanePlan:
         subject = self.subject
         count = len(registers(subject.sources))
         shuffled = generator.sample(rows, len(rows))
-        for n, order, what in ((1, rows, "1 lane"), (2, rows, "2 lanes"), (4, shuffled, "4 lanes"), (32, rows, "32 lanes"), (32, shuffled, "32 lanes, shuffled")):
+        for n, order, what in (
+            (1, rows, "1 lane"),
+            (2, rows, "2 lanes"),
+            (4, shuffled, "4 lanes"),
+            (32, rows, "32 lanes"),
+            (32, shuffled, "32 lanes, shuffled"),
+        ):
             self._call(code, n, [n] * count, order, what)
         if count > 1:
             for scalars in (0, 1):
@@ -189,7 +195,10 @@ class WarpPlan:
 
     def _random_block(self, generator: random.Random, uniform: Any, mask: int | None = None) -> tuple[int, list[Row]]:
         if mask is None:
-            mask = generator.choice([FULL, FULL, generator.getrandbits(32), 1 << generator.randrange(32), 0x55555555, 0xFFFF, 0xFFFF0000]) or FULL
+            mask = (
+                generator.choice([FULL, FULL, generator.getrandbits(32), 1 << generator.randrange(32), 0x55555555, 0xFFFF, 0xFFFF0000])
+                or FULL
+            )
         columns: list[list[int]] = []
         for i, (operand, element) in enumerate(self._registers):
             if operand.name == "membermask":
@@ -217,7 +226,13 @@ class WarpPlan:
         return {lane: flat(self.subject, value) for lane, value in found.items()}
 
     def _call(
-        self, code: Code, blocks: list[tuple[int, list[Row]]], lanes: list[int], what: str, any_mask: bool, constant: tuple[int, int] | None = None
+        self,
+        code: Code,
+        blocks: list[tuple[int, list[Row]]],
+        lanes: list[int],
+        what: str,
+        any_mask: bool,
+        constant: tuple[int, int] | None = None,
     ) -> None:
         if not blocks:
             return
@@ -240,6 +255,11 @@ class WarpPlan:
                 wrong = wrong or (expected is not None and not equal(self.subject, got[lane], expected[0][lane], rows[lane]))
                 if wrong:
                     return report(
-                        self.subject, rows[lane], got[lane], value, expected and expected[0][lane], f"{call.what}, lane {lane}, mask {mask:#010x}"
+                        self.subject,
+                        rows[lane],
+                        got[lane],
+                        value,
+                        expected and expected[0][lane],
+                        f"{call.what}, lane {lane}, mask {mask:#010x}",
                     )
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import struct
-from functools import lru_cache
+from functools import cache
 
 from anywarp.isa import types
 
@@ -73,7 +73,7 @@ def _integer_edges(width: int) -> list[int]:
     return list(dict.fromkeys(v & mask for v in values))
 
 
-@lru_cache(maxsize=None)
+@cache
 def edges(type: str) -> tuple[int, ...]:
     """The bit patterns where an operation on this type is most likely wrong."""
     if type == "pred":
