@@ -138,7 +138,6 @@ class Instruction:
     results: ClassVar[tuple[str, ...] | None] = None
     types: ClassVar[dict[str, OperandType]] = {}
     ulp: ClassVar[float | None] = None
-    absolute_error: ClassVar[float | None] = None  # of an approximate result: within this or within `ulp`, either will do
     nan_payload_unspecified: ClassVar[bool] = False  # where the result is a NaN, the manual allows any
     forms: ClassVar[list[Form]]
 
