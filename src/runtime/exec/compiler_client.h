@@ -67,6 +67,7 @@ class CompilerClient {
   mutable std::mutex mutex_;
   pid_t pid_ = 0;
   int socket_ = -1;
+  int pidfd_ = -1;
   pid_t owner_ = 0;  // the process that made this object
 };
 
