@@ -1,0 +1,216 @@
+#include "module.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "engine.h"
+
+namespace anywarp {
+
+namespace {
+
+constexpr const char* kVariantNames[12] = {
+    "line",         "rows16",         "rows8",         "rows4",         "rows2",         "any",
+    "line.partial", "rows16.partial", "rows8.partial", "rows4.partial", "rows2.partial", "any.partial",
+};
+
+}  // namespace
+
+int variant_index(const std::uint32_t block[3]) {
+  const std::uint64_t threads = std::uint64_t{block[0]} * block[1] * block[2];
+  int base = 5;
+  if (block[0] % abi::kWarp == 0 || (block[1] == 1 && block[2] == 1)) {
+    base = 0;
+  } else {
+    switch (block[0]) {
+      case 16: base = 1; break;
+      case 8: base = 2; break;
+      case 4: base = 3; break;
+      case 2: base = 4; break;
+      default: break;
+    }
+  }
+  return threads % abi::kWarp != 0 ? base + 6 : base;
+}
+
+const char* variant_name(int index) { return kVariantNames[index]; }
+
+Result Kernel::code(const std::uint32_t block[3], const KernelCode** out, std::string* log) {
+  const int index = variant_index(block);
+  if (const KernelCode* ready = ready_[index].load(std::memory_order_acquire)) {
+    *out = ready;
+    return Result::success;
+  }
+  const std::lock_guard lock(mutex_);
+  if (owned_[index] == nullptr) {
+    std::unique_ptr<KernelCode> code;
+    const Result result = module_->fetch_kernel(*this, variant_name(index), &code, log);
+    if (result != Result::success) return result;
+    owned_[index] = std::move(code);
+    ready_[index].store(owned_[index].get(), std::memory_order_release);
+  }
+  *out = owned_[index].get();
+  return Result::success;
+}
+
+Result Kernel::any_code(const KernelCode** out, std::string* log) {
+  for (const auto& ready : ready_)
+    if (const KernelCode* code = ready.load(std::memory_order_acquire)) {
+      *out = code;
+      return Result::success;
+    }
+  const std::uint32_t line[3] = {32, 1, 1};
+  const bool required = info_.reqntid[0] != 0;
+  return code(required ? info_.reqntid.data() : line, out, log);
+}
+
+Result Module::load(Engine& engine, ByteSpan image, const Options& options, std::unique_ptr<Module>* out, std::string* log) {
+  std::unique_ptr<Module> module(new Module(engine, options));
+  module->image_.assign(image.begin(), image.end());
+  module->digest_ = sha256(image);
+  module->key_ = module_key(engine.fingerprint(), options.capability, module->digest_);
+  std::string error;
+  std::optional<Bytes> cached = engine.cache().read(Cache::Kind::module, module->key_);
+  if (!cached || !parse(*cached, &module->manifest_, &error)) {
+    Bytes fresh;
+    if (const Result r = engine.compiler().load(module->digest_, module->key_, image, options.capability, &fresh, log); r != Result::success)
+      return r;
+    module->manifest_ = {};
+    if (!parse(fresh, &module->manifest_, &error)) {
+      if (log != nullptr) *log = "anywarp: the compiler gave a " + error;
+      return Result::unknown;
+    }
+  }
+  if (const Result r = module->place(log); r != Result::success) return r;
+  *out = std::move(module);
+  return Result::success;
+}
+
+Result Module::place(std::string* log) {
+  const auto fail = [log](Result result, std::string why) {
+    if (log != nullptr) *log = "anywarp: " + std::move(why);
+    return result;
+  };
+  memory::Arena& arena = engine_.arena();
+  for (EntryInfo& entry : manifest_.entries) {
+    auto kernel = std::make_unique<Kernel>();
+    kernel->module_ = this;
+    kernel->info_ = entry;
+    kernels_by_name_[entry.name] = kernel.get();
+    kernels_.push_back(std::move(kernel));
+  }
+  if (!manifest_.functions.empty()) {
+    constexpr std::size_t kToken = 16;
+    if (const Result r = arena.allocate(options_.device, manifest_.functions.size() * kToken, 256, memory::Kind::internal, options_.owner, 0, &tokens_);
+        r != Result::success)
+      return fail(r, "no memory for the module's functions");
+    std::memset(tokens_, 0, manifest_.functions.size() * kToken);
+    for (std::size_t i = 0; i < manifest_.functions.size(); ++i)
+      symbols_[manifest_.functions[i]] = reinterpret_cast<std::uint64_t>(tokens_) + i * kToken;
+  }
+  for (VariableInfo& info : manifest_.variables) {
+    if ((info.flags & VariableInfo::external) != 0) return fail(Result::invalid_ptx, "unresolved extern variable '" + info.name + "'");
+    if (info.alignment != 0 && !std::has_single_bit(info.alignment)) return fail(Result::invalid_ptx, "alignment of '" + info.name + "'");
+    Variable variable;
+    const auto kind = (info.flags & VariableInfo::managed) != 0 ? memory::Kind::managed : memory::Kind::variable;
+    if (const Result r = arena.allocate(options_.device, std::max<std::uint64_t>(info.bytes, 1), std::max<std::uint32_t>(info.alignment, 256),
+                                        kind, options_.owner, 0, &variable.address);
+        r != Result::success)
+      return fail(r, "no memory for the variable '" + info.name + "'");
+    std::memcpy(variable.address, info.data.data(), info.data.size());
+    std::memset(static_cast<std::uint8_t*>(variable.address) + info.data.size(), 0, info.bytes - info.data.size());
+    Bytes().swap(info.data);
+    symbols_[info.name] = reinterpret_cast<std::uint64_t>(variable.address);
+    variable.info = info;
+    variables_.push_back(std::move(variable));
+  }
+  for (const Variable& variable : variables_)
+    for (const Relocation& r : variable.info.relocations) {
+      const std::uint64_t symbol = symbol_value(r.symbol);
+      if (symbol == 0) return fail(Result::invalid_ptx, "unresolved symbol '" + r.symbol + "' in the initial value of '" + variable.info.name + "'");
+      const std::uint64_t value = r.mask == 0 ? 0 : ((symbol + r.addend) & r.mask) >> std::countr_zero(r.mask);
+      std::memcpy(static_cast<std::uint8_t*>(variable.address) + r.offset, &value, r.bytes);
+    }
+  return Result::success;
+}
+
+Module::~Module() {
+  for (const Variable& variable : variables_) (void)engine_.arena().free(variable.address);
+  if (tokens_ != nullptr) (void)engine_.arena().free(tokens_);
+  if (!engine_.shut_down()) engine_.compiler().unload(digest_);
+}
+
+Kernel* Module::kernel(std::string_view name) {
+  const auto it = kernels_by_name_.find(name);
+  return it == kernels_by_name_.end() ? nullptr : it->second;
+}
+
+const Variable* Module::variable(std::string_view name) const {
+  for (const Variable& v : variables_)
+    if (v.info.name == name && (v.info.flags & VariableInfo::unnamed) == 0) return &v;
+  return nullptr;
+}
+
+std::uint64_t Module::symbol_value(std::string_view name) const {
+  const auto it = symbols_.find(name);
+  return it == symbols_.end() ? 0 : it->second;
+}
+
+Result Module::fetch_kernel(Kernel& kernel, const std::string& variant, std::unique_ptr<KernelCode>* out, std::string* log) {
+  const auto fail = [&](Result result, const std::string& why) {
+    if (log != nullptr) *log = "anywarp: kernel '" + kernel.name() + "': " + why;
+    return result;
+  };
+  const Digest key = kernel_key(key_, engine_.processor(), kernel.name(), variant);
+  auto code = std::make_unique<KernelCode>();
+  code->kernel = &kernel;
+  code->variant = variant;
+  std::string error;
+
+  // False: this manifest cannot be used.
+  const auto take = [&](ByteSpan bytes) {
+    code->manifest = {};
+    if (!parse(bytes, &code->manifest, &error)) return false;
+    if (engine_.code().load(code->manifest.object, &code->object, &error) != Result::success) return false;
+    void* function = code->object->symbol(code->manifest.function);
+    if (function == nullptr) {
+      error = "the object has no function '" + code->manifest.function + "'";
+      return false;
+    }
+    if (code->manifest.kind == KernelManifest::straight)
+      code->straight = reinterpret_cast<abi::StraightEntry>(function);
+    else
+      code->stepped = reinterpret_cast<abi::SteppedEntry>(function);
+    for (const std::string& symbol : code->manifest.symbols) {
+      const std::uint64_t value = symbol_value(symbol);
+      if (value == 0) {
+        error = "unresolved symbol '" + symbol + "'";
+        return false;
+      }
+      code->symbols.push_back(value);
+    }
+    Bytes().swap(code->manifest.object);
+    return true;
+  };
+
+  const std::optional<Bytes> cached = engine_.cache().read(Cache::Kind::kernel, key);
+  if (!cached || !take(*cached)) {
+    Bytes fresh;
+    Result r = engine_.compiler().compile(digest_, key, kernel.name(), variant, &fresh, log);
+    if (r == Result::not_found) {
+      // The child does not hold the module: it was restarted, or the module's manifest came from the cache.
+      Bytes ignored;
+      r = engine_.compiler().load(digest_, key_, image_, options_.capability, &ignored, log);
+      if (r == Result::success) r = engine_.compiler().compile(digest_, key, kernel.name(), variant, &fresh, log);
+    }
+    if (r != Result::success) return r;
+    code->symbols.clear();
+    code->object.reset();
+    if (!take(fresh)) return fail(Result::unknown, error);
+  }
+  *out = std::move(code);
+  return Result::success;
+}
+
+}  // namespace anywarp
