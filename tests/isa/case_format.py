@@ -10,9 +10,9 @@ that is more than some 2,000) and N random tuples, for which the compiled code i
 `rejected:` instead says that the opcode must not be accepted, and why.
 
 Values: hex, decimal (negative too), float literals `1.5f 1.5 -0.0 1e-40 nan snan inf` (rounded to the operand's type; an integer literal is
-always a bit pattern), `0f3F800000`, `0d...`, `true`, `false`; `{a, b}` for a vector operand and for the elements of a packed one (lowest first).
-A result `nan` stands for every NaN, `_` for any value. Several results are a tuple `(d, p)`. The carry flag of instructions that read or
-write it is one more operand or result, the last.
+always a bit pattern), `0f3F800000`, `0d...`, `true`, `false`; `{a, b}` for a vector operand and for the elements of a packed one (lowest
+first). A result `nan` stands for every NaN, `_` for any value. Several results are a tuple `(d, p)`. The carry flag of instructions that
+read or write it is one more operand or result, the last.
 
 Warp instructions: a value may be an expression over `lane` (`lane*2+1`, `lane & 1`), or 32 values `[a, b, ...]`; a mask of active lanes may
 stand before the operands: `run: 0x0000ffff (lane, 1) == lane+1`. Only active lanes' results are compared. Random cases draw a mask,

@@ -1,17 +1,17 @@
 """Runs one instruction's cases: the compiled `lower` against `reference` and against the expected values, bit by bit.
 
 For a `Lane` instruction one function is compiled for each way in which operands can arrive: all of 1, 2, 4 and 32 lanes, scalars mixed with
-vectors both ways round, and each operand as a constant. The many-lane ones also see the cases in shuffled order, so that no lane can look at
-its neighbour. For a `Warp` instruction: full warp (mask known), any mask, and uniform operands. All functions of a file are one LLVM
-module, optimised and compiled as codegen/llvm.py does for kernels. The compiled code runs in a forked child, so that a trap in it is a
+vectors both ways round, and each operand as a constant. The many-lane ones also see the cases in shuffled order, so that no lane can look
+at its neighbour. For a `Warp` instruction: full warp (mask known), any mask, and uniform operands. All functions of a file are one
+LLVM module, optimised and compiled as codegen/llvm.py does for kernels. The compiled code runs in a forked child, so that a trap in it is a
 failed test and not the end of the test run.
 
-What `lower` and `reference` receive: source operands in the order of the syntax, `None` for an optional operand that the test's
-`instruction:` line does not name, then the carry flag if `reads_carry`. What they return: one value, or a tuple of one value for each result of
-the syntax (left out or not; a form with an optional second result may give just the first where the line names one), then the carry.
+What `lower` and `reference` receive: the source operands that the test's `instruction:` line names, in the order of the syntax (optional
+ones that it leaves out are not passed), then the carry flag if `reads_carry`. What they return: one value, or a tuple of one value for
+each result of the syntax (`p` of `d{|p}` too), then the carry if `writes_carry`.
 
-Comparison is exact, but for: `ulp` (representable steps, rounded up), `nan_payload_unspecified = True` on a declaration (any NaN
-equals any NaN), and a method `accepts(self, got, want, *operands) -> bool` of a declaration, for bounds that are not in ulp.
+Comparison is exact, but for: `ulp` (representable steps, rounded up) and `absolute_error`, of which one must hold, `nan_payload_unspecified`
+(any NaN equals any NaN), and a method `accepts(self, got, want, *operands) -> bool` of a declaration, for bounds that are not in ulp.
 """
 
 from __future__ import annotations
@@ -150,18 +150,12 @@ def _why_rejected(opcode: tuple[str, ...]) -> str:
 
 
 def as_results(subject: Subject, value: Any) -> tuple[Any, ...]:
-    """What `reference` or `lower` gave, as one entry for each result of the form (None where it left an absent one out)."""
+    """What `reference` or `lower` gave, as one entry for each result of the form, named by the test or not."""
     if len(subject.results) == 1 or not isinstance(value, tuple) or isinstance(value, V):
         value = (value,)
-    value = tuple(value)
-    if len(value) < len(subject.results):
-        absent = [r for r in subject.results if not r.is_present]
-        present = [r for r in subject.results if r.is_present]
-        if len(value) != len(present):
-            raise CaseFailure(f"{subject.group.mnemonic} gave {len(value)} results where its form has {len(subject.results)}")
-        it = iter(value)
-        value = tuple(None if r in absent else next(it) for r in subject.results)
-    return value
+    if len(value) != len(subject.results):
+        raise CaseFailure(f"{subject.group.mnemonic} gave {len(value)} results where its form has {len(subject.results)}")
+    return tuple(value)
 
 
 def flat(subject: Subject, value: Any) -> tuple[int, ...]:
@@ -180,13 +174,13 @@ def flat(subject: Subject, value: Any) -> tuple[int, ...]:
 
 
 def arguments(subject: Subject, row: tuple[int, ...]) -> tuple[Any, ...]:
-    """The registers of a row grouped into operands, None for absent ones."""
+    """The registers of a row grouped into operands."""
     out: list[Any] = []
     it = iter(row)
     for source in subject.sources:
         if not source.is_present:
-            out.append(None)
-        elif isinstance(source.type, str):
+            continue
+        if isinstance(source.type, str):
             out.append(next(it))
         else:
             out.append(tuple(next(it) for _ in range(source.count)))
@@ -503,9 +497,21 @@ def equal(subject: Subject, got: tuple[int, ...], want: tuple[int, ...], row: tu
             if not accepts(g, w, *arguments(subject, row)):
                 return False
             continue
-        if instruction.ulp is None or _steps(element, g, w) > max(1, math.ceil(instruction.ulp)):
+        is_near = instruction.ulp is not None and _steps(element, g, w) <= max(1, math.ceil(instruction.ulp))
+        if not is_near and (instruction.absolute_error is None or not _distance(element, g, w) <= instruction.absolute_error):
             return False
     return True
+
+
+def _distance(element: str, a: int, b: int) -> float:
+    """How far apart two floats are as numbers (packed: the worst element)."""
+    parts = values.packed(element)
+    if parts is not None:
+        bits = values.element_bits(element)
+        mask = (1 << bits) - 1
+        return max(_distance(parts[0], a >> bits * i & mask, b >> bits * i & mask) for i in range(parts[1]))
+    kind = _float_type(element)
+    return 0.0 if a == b else abs(values.to_float(kind, a) - values.to_float(kind, b))
 
 
 def _float_type(element: str) -> str:

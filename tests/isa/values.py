@@ -52,7 +52,8 @@ def _float_edges(type: str) -> list[int]:
     one = bias << mantissa
     half_way = 1 << (mantissa - 1)
     positive = [
-        0, 1, (1 << mantissa) - 1, 1 << mantissa, (1 << mantissa) + 1, half_way, one, one + 1, one - 1, one + half_way, one - (1 << mantissa),
+        0, 1, (1 << mantissa) - 1, 1 << mantissa, (1 << mantissa) + 1, half_way, one, one + 1, one - 1, one + half_way,
+        one - (1 << mantissa),
         one + (1 << mantissa), one + (1 << mantissa) + half_way, top - 1, top, top | half_way, top | 1, top | (half_way << 1) - 1,
         top | (1 << mantissa) - 1,
         *(bias + e << mantissa for e in (mantissa, mantissa + 1, 31, 32, 63) if 0 < bias + e < (1 << exponent) - 1),
@@ -158,6 +159,13 @@ def float_bits(value: float, type: str) -> int:
     else:
         raise ValueError(f"a float literal has no meaning for .{type}")
     return bits
+
+
+def to_float(type: str, bits: int) -> float:
+    """The number that a bit pattern of a float type stands for."""
+    code, fitting = {"f16": ("<e", "<H"), "f64": ("<d", "<Q")}.get(type, ("<f", "<I"))
+    value: float = struct.unpack(code, struct.pack(fitting, bits << 16 if type == "bf16" else bits))[0]
+    return value
 
 
 def describe(type: str, bits: int) -> str:
