@@ -1,10 +1,11 @@
 """Floating-point arithmetic with IEEE results: testp to sqrt (PTX ISA 9.7.3), f32 and f64.
 
-The vector code is in floating_point_rounding.py, the meaning in ieee.py; min and max have their own module (floating_point_minmax.py), so have
-packed and mixed operands (floating_point_mixed.py) and approximations (approximate.py).
+The vector code is in floating_point_rounding.py, the meaning in ieee.py. Next door: min and max (floating_point_minmax.py), packed
+and mixed operands (floating_point_mixed.py), approximations (approximate.py).
 
-NaNs: the manual leaves every NaN result of f32 arithmetic open and lets f64 keep a payload without saying whose; the machine's own NaN (the
-quieted operand) is taken as it comes. Modifier-free `mul` and `add` may be contracted to `fma` by the manual; they are not.
+NaNs: the manual leaves every NaN result of f32 arithmetic open and lets f64 keep a payload without saying whose; the machine's
+own NaN (the quieted operand) is taken as it comes. The manual lets `mul` and `add` without a rounding mode contract to `fma`;
+they are not contracted.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ class MultiplyAdd(FusedMultiplyAdd):
 
 @instruction
 class Divide(FloatingPoint):
-    """div: quotient, correctly rounded (`div.approx` and `div.full` are in approximate.py); `div.f64` of PTX 1.0 to 1.3 rounds to nearest"""
+    """div: quotient, correctly rounded; `div.f64` of PTX 1.0 to 1.3 rounds to nearest"""
 
     syntax = ("div.rnd{.ftz}.f32 d, a, b", "div{.rnd}.f64 d, a, b")
     modifiers = {"rnd": ROUNDING}
