@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import llvmlite.binding as llvm
+import llvmlite.binding
 
 import anywarp.isa  # noqa: F401  declares every instruction
 from anywarp.codegen import llvm as codegen
@@ -18,6 +18,7 @@ from anywarp.lower.emit import Module, V
 from anywarp.lower.warp import WarpEmitter
 
 WARP = 32
+llvm: Any = llvmlite.binding  # untyped
 
 
 def instruction(opcode: str) -> Any:
@@ -41,7 +42,7 @@ class Kernels:
     def __init__(self, features: frozenset[str] | None = None) -> None:
         self.module = Module(codegen.feature_set() if features is None else features)
         self._subjects: list[tuple[Any, dict[str, int]]] = []
-        self._engine: llvm.ExecutionEngine | None = None
+        self._engine: Any = None
 
     def add(self, subject: Any, constants: dict[str, int] | None = None, is_full: bool = False, uniform: tuple[str, ...] = ()) -> int:
         """A function that computes `subject` once for each block of 32 rows; gives its number."""
