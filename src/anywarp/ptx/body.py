@@ -31,14 +31,13 @@ from anywarp.ptx.tree import (
 )
 
 MAX_BLOCK_DEPTH = 200
-MAX_EXPANDED_LABELS = 1 << 16
+MAX_EXPANDED_LABELS = 1 << 18
 
-_INSTRUCTION = re.compile(r"\s*()(?:@(!?)([\w$%]+)\s+)?([a-z][\w.:]*)(?:\s([^;]*))?;", re.ASCII)
+# The bound on the operands' length keeps text without any `;` from being scanned to its end again and again.
+_INSTRUCTION = re.compile(r"\s*()(?:@(!?)([\w$%]+)\s+)?([a-z][\w.:]*)(?:\s([^;]{0,4000}))?;", re.ASCII)
 _OPCODE = re.compile(r"[a-z][a-z0-9_]*(?:\.\w+(?:::\w+)*)*", re.ASCII)
 _LABEL = re.compile(r"\s*()([A-Za-z_$%][\w$]*)\s*:(?!\s*\.)", re.ASCII)
-_PARAM = re.compile(
-    r"\s*()\.param\s+(?:\.align\s+(\d{1,5})\s+)?\.(\w+)\s+([A-Za-z_$][\w$]*)(?:\[\s*([1-9]\d{0,8})\s*\])?\s*;", re.ASCII
-)
+_PARAM = re.compile(r"\s*()\.param\s+(?:\.align\s+(\d{1,5})\s+)?\.(\w+)\s+([A-Za-z_$][\w$]*)(?:\[\s*([1-9]\d{0,8})\s*\])?\s*;", re.ASCII)
 _LOC = re.compile(
     r"\s*()\.loc\s+(\d{1,9})\s+(\d{1,9})\s+(\d{1,9})"
     r"(?:\s*,\s*function_name\s+([A-Za-z_$%][\w$]*)(?:\s*\+\s*(\d{1,9}))?\s*,\s*inlined_at\s+(\d{1,9})\s+(\d{1,9})\s+(\d{1,9}))?"
@@ -68,6 +67,7 @@ class BodyParser:
         self._on_file = on_file
         self._opcodes = _Opcodes()
         self._guards: dict[str, str] = {}
+        self._expanded = 0
 
     def parse(self) -> list[Statement]:
         """The statements up to `}`; the lexer stands at `{`, and behind `}` afterwards."""
@@ -199,9 +199,7 @@ class BodyParser:
         else:
             raise lexer.error("an instruction, a label, a directive or '}'")
 
-    def _instruction(
-        self, line: int, column: int, guard: str | None, negated: bool, statements: list[Statement]
-    ) -> None:
+    def _instruction(self, line: int, column: int, guard: str | None, negated: bool, statements: list[Statement]) -> None:
         lexer = self.lexer
         matched = _OPCODE.match(lexer.source.text, lexer.start)
         if lexer.kind != "name" or matched is None:
@@ -287,8 +285,9 @@ class BodyParser:
                 start = lexer.start
                 count = constants.integer_expression(lexer, "the number of labels", constants.ADDITIVE)
                 lexer.expect(">", "after the number of labels")
-                if not 0 <= count <= MAX_EXPANDED_LABELS - len(names):
-                    lexer.fail("too many labels", start)
+                if not 0 <= count <= MAX_EXPANDED_LABELS - self._expanded:
+                    lexer.fail(f"expected at most {MAX_EXPANDED_LABELS} labels of this form in a module", start)
+                self._expanded += count
                 names.extend(f"{name}{i}" for i in range(count))
             else:
                 names.append(name)

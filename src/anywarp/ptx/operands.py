@@ -38,7 +38,7 @@ SINK = Sink()
 _PLAIN = re.compile(
     r"\s*(?:([%$A-Za-z_][\w$]+|[A-Za-z])"  # name
     r"|(-?[1-9]\d{0,17}|0)"  # decimal integer
-    r"|\[\s*([%$A-Za-z_][\w$]+)(?:\+(-?[1-9]\d{0,8}))?\])\s*",  # address
+    r"|\[\s*([%$A-Za-z_][\w$]+)\s*(?:\+\s*(-?[1-9]\d{0,8}|0)\s*)?\])\s*",  # address
     re.ASCII,
 )
 _HARD = re.compile(r"[\[{(|]")

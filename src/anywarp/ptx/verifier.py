@@ -6,7 +6,7 @@ parser: equal operands are one object, and an object that was found good is not 
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from anywarp.ptx.diagnostics import PtxError
 from anywarp.ptx.names import SPECIAL_REGISTERS
@@ -35,6 +35,8 @@ from anywarp.ptx.tree import (
     Vector,
 )
 
+_Named: TypeAlias = Label | Variable | BranchTargets | CallTargets | CallPrototype
+
 
 def verify(module: Module, name: str = "<ptx>") -> None:
     """Raise `PtxError` for the first name or structure that is wrong; `name` stands in the message."""
@@ -49,14 +51,9 @@ class _Scope:
     def __init__(self, good: set[int]) -> None:
         self.registers: dict[str, RegisterDeclaration | Variable] = {}
         self.ranges: dict[str, RegisterDeclaration] = {}
-        self.names: dict[str, Statement] = {}
+        self.names: dict[str, _Named] = {}
         self.labels: set[str] = set()
         self.good = good  # identities of operands and guards that are known to be right here
-
-    def has_register(self, name: str) -> bool:
-        if name in self.registers:
-            return True
-        return bool(self.ranges) and self.range_of(name) is not None
 
     def range_of(self, name: str) -> RegisterDeclaration | None:
         """The `%r<10>` that declares `%r3`."""
@@ -114,17 +111,17 @@ class _Verifier:
         if size >= 1 << 48:
             self.fail(f"'{variable.name}' is too large: {size} elements", variable.line)
 
-    def initializer(self, variable: Variable) -> None:
+    def initializer(self, variable: Variable, scope: _Scope | None = None) -> None:
         if not variable.initializer:
             return
         if variable.space not in ("global", "const"):
             self.fail(f"'{variable.name}' is in .{variable.space} and cannot be initialised", variable.line)
         for value in variable.initializer:
             symbol = value.symbol if isinstance(value, MaskedSymbol) else value
-            if isinstance(symbol, Symbol) and not self.is_global(symbol.name):
-                self.fail(
-                    f"'{symbol.name}', whose address initialises '{variable.name}', is not declared", variable.line
-                )
+            if not isinstance(symbol, Symbol) or self.is_global(symbol.name):
+                continue
+            if scope is None or symbol.name not in scope.names:
+                self.fail(f"'{symbol.name}', whose address initialises '{variable.name}', is not declared", variable.line)
 
     def is_global(self, name: str) -> bool:
         module = self.module
@@ -165,6 +162,7 @@ class _Verifier:
         for statement in statements:
             if type(statement) is not Instruction and self.declaration(statement, scope):
                 plain = False
+        self.overlaps(scope)
         if plain:
             scope.good = outer.good
         self.scopes.append(scope)
@@ -201,7 +199,7 @@ class _Verifier:
             assert isinstance(statement, Label | BranchTargets | CallTargets | CallPrototype | Variable)
             name, line = statement.name, statement.line
             known: object = scope.names.get(name) or scope.registers.get(name)
-            if known is not None or scope.has_register(name):
+            if known is not None:
                 what = "label" if kind is Label else "name"
                 self.fail(f"{what} '{name}' is declared twice in this scope{_in_line(known)}", line)
             scope.names[name] = statement
@@ -209,7 +207,7 @@ class _Verifier:
                 scope.labels.add(name)
             elif isinstance(statement, Variable):
                 self.variable(statement)
-                self.initializer(statement)
+                self.initializer(statement, scope)
             return True
         if isinstance(statement, RegisterDeclaration):
             self.registers(statement, scope)
@@ -220,26 +218,25 @@ class _Verifier:
         name, line = declaration.name, declaration.line
         known: object
         if declaration.count is None:
-            known = scope.names.get(name) or scope.registers.get(name) or scope.range_of(name)
+            known = scope.names.get(name) or scope.registers.get(name)
             scope.registers[name] = declaration
         else:
-            known = scope.ranges.get(name) or self.overlap(declaration, scope)
+            known = scope.ranges.get(name)
             scope.ranges[name] = declaration
         if known is not None:
             shown = name if declaration.count is None else f"{name}<{declaration.count}>"
             self.fail(f"register '{shown}' is declared twice in this scope{_in_line(known)}", line)
 
-    def overlap(self, declaration: RegisterDeclaration, scope: _Scope) -> object:
-        """Something in the scope that has one of the names of `%r<10>`."""
-        name, count = declaration.name, declaration.count or 0
+    def overlaps(self, scope: _Scope) -> None:
+        """Fail for a name of the scope that one of its ranges `%r<10>` declares too."""
+        if not scope.ranges:
+            return
         for table in (scope.registers, scope.names):
-            for other, node in table.items():
-                digits = other[len(name) :]
-                if not other.startswith(name) or not digits.isdecimal() or len(digits) > 10:
-                    continue
-                if str(int(digits)) == digits and int(digits) < count:
-                    return node
-        return None
+            for name, node in table.items():
+                declaration = scope.range_of(name) if name[-1].isdigit() else None
+                if declaration is not None:
+                    first, last = sorted((declaration.line, node.line))
+                    self.fail(f"'{name}' is declared twice in this scope, first in line {first}", last)
 
     # ------------------------------------------------------------------------------------------------------ operands
 
