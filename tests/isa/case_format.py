@@ -6,7 +6,7 @@
 
 A line `instruction:` opens a group; its operands (names as in the declaration's syntax, or at least as many) say which optional operands
 are there. `run:` gives the source operands in order and the results. `random: N` adds the types' edges in all combinations (a sample where
-that is more than some 2,000) and N random tuples, for which the compiled code is compared with the reference.
+that is more than 1,200) and N random tuples, for which the compiled code is compared with the reference.
 `rejected:` instead says that the opcode must not be accepted, and why.
 
 Values: hex, decimal (negative too), float literals `1.5f 1.5 -0.0 1e-40 nan snan inf` (rounded to the operand's type; an integer literal is
