@@ -1,5 +1,37 @@
 """The PTX instruction set, one module a family; importing the package declares all of it."""
 
-from anywarp.isa import floating_point, floating_point_minmax, half, half_compare, integer, reduction, shuffle, vote
+from anywarp.isa import (
+    comparison,
+    conversion,
+    floating_point,
+    floating_point_minmax,
+    half,
+    half_compare,
+    integer,
+    integer_bits,
+    integer_division,
+    integer_packed,
+    logic,
+    move,
+    reduction,
+    shuffle,
+    vote,
+)
 
-__all__ = ["floating_point", "floating_point_minmax", "half", "half_compare", "integer", "reduction", "shuffle", "vote"]
+__all__ = [
+    "comparison",
+    "conversion",
+    "floating_point",
+    "floating_point_minmax",
+    "half",
+    "half_compare",
+    "integer",
+    "integer_bits",
+    "integer_division",
+    "integer_packed",
+    "logic",
+    "move",
+    "reduction",
+    "shuffle",
+    "vote",
+]
