@@ -148,6 +148,8 @@ class Instruction:
     writes: ClassVar[bool] = False
     is_atomic: ClassVar[bool] = False
     may_trap: ClassVar[bool] = False
+    reads_carry: ClassVar[bool] = False  # the carry flag is one more source operand, the last (a predicate)
+    writes_carry: ClassVar[bool] = False  # the carry flag is one more result, the last
     is_cut: ClassVar[bool] = False  # the warp may have to wait here: its state is saved and others run
 
     type: Any
