@@ -1,8 +1,12 @@
 """The PTX instruction set, one module a family; importing the package declares all of it."""
 
 from anywarp.isa import (
+    addresses,
+    approximate,
     comparison,
+    control_flow,
     conversion,
+    extended_precision,
     floating_point,
     floating_point_minmax,
     half,
@@ -10,17 +14,25 @@ from anywarp.isa import (
     integer,
     integer_bits,
     integer_division,
+    integer_dot,
     integer_packed,
+    load_store,
     logic,
     move,
     reduction,
     shuffle,
+    special_registers,
+    synchronisation,
     vote,
 )
 
 __all__ = [
+    "addresses",
+    "approximate",
     "comparison",
+    "control_flow",
     "conversion",
+    "extended_precision",
     "floating_point",
     "floating_point_minmax",
     "half",
@@ -28,10 +40,14 @@ __all__ = [
     "integer",
     "integer_bits",
     "integer_division",
+    "integer_dot",
     "integer_packed",
+    "load_store",
     "logic",
     "move",
     "reduction",
     "shuffle",
+    "special_registers",
+    "synchronisation",
     "vote",
 ]

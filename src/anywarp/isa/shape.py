@@ -13,6 +13,10 @@ holds: the code for a scalar, for a few rows and for 32 lanes is the same code. 
 (`Lane.shape`), and only instructions that keep values affine have one.
 
 `multiple` is a power of two that divides every base (as an unsigned number): it proves that `base + s * l` does not wrap.
+
+Where that cannot be proved, a widened value is affine only as long as a run-time test holds. `deviation` then names the widening
+operations that it hangs on, with coefficients: lane l has `base + s * l + sum(coefficient * deviation of that operation in lane l)`,
+where each deviation is 0 in every lane if the operation's test holds. (Set by `analysis.shapes`; declarations need not care.)
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ class Shape:
     rows: int  # 1, 2, 4, 8, 16 or 32
     stride: int = 0  # 0 where rows is 32
     multiple: int = 1
+    deviation: tuple[tuple[int, int], ...] = ()  # (id of the widening operation's result, coefficient)
 
     @property
     def is_uniform(self) -> bool:
@@ -79,6 +84,6 @@ def with_stride(stride: int, *shapes: Shape, multiple: int = 1) -> Shape:
 def join(a: Shape, b: Shape) -> Shape:
     """The least shape that both are instances of where the same lanes take the same side (a phi without divergence)."""
     rows = max(a.rows, b.rows)
-    if a.stride != b.stride:
+    if a.stride != b.stride or a.deviation != b.deviation or rows == WARP:
         return VARYING
-    return Shape(rows, 0 if rows == WARP else a.stride, min(a.multiple, b.multiple))
+    return Shape(rows, a.stride, min(a.multiple, b.multiple), a.deviation)

@@ -1,0 +1,153 @@
+"""Operations of the IR that are no PTX instructions: what `ir.build` needs to say what PTX says implicitly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anywarp.isa.base import Instruction, Lane
+from anywarp.isa.integer import widening_holds
+from anywarp.isa.shape import UNIFORM, Shape, lane_wise
+
+
+class Builtin(Lane):
+    """A pure operation without PTX syntax."""
+
+    syntax = ()
+    section = ""
+    forms = []
+
+    def __init__(self) -> None:
+        self.opcode = (type(self).__name__.lower(),)
+
+    def check(self) -> str | None:
+        return None
+
+
+class Select(Builtin):
+    """select(p, a, b): what a guarded pure instruction leaves in its destination."""
+
+    def lower(self, g: Any, p: Any, a: Any, b: Any) -> Any:
+        return g.select(p, a, b)
+
+
+class Not(Builtin):
+    """The negation of a predicate: `@!p`, `!p`."""
+
+    def lower(self, g: Any, p: Any) -> Any:
+        return g.not_(p)
+
+
+class Resize(Builtin):
+    """Truncates or extends (by sign or zero) an integer register: an operand in a register wider than its type, or a result."""
+
+    def __init__(self, from_width: int, to_width: int, signed: bool) -> None:
+        super().__init__()
+        self.from_width, self.to_width, self.signed = from_width, to_width, signed
+
+    def stride(self, operands: tuple[Shape, ...], constants: tuple[int | None, ...]) -> tuple[int, int] | None:
+        return operands[0].stride, operands[0].multiple
+
+    def no_wrap(self, g: Any, operands: tuple[Shape, ...], bases: tuple[Any, ...]) -> Any:
+        if self.to_width <= self.from_width:
+            return None
+        return widening_holds(g, operands, bases, self.signed)
+
+    def lower(self, g: Any, a: Any) -> Any:
+        return g.resize(a, f"i{self.to_width}", self.signed)
+
+
+class LoadParameter(Builtin):
+    """A kernel parameter (or a part of one): `bits` at a byte offset in the parameter buffer."""
+
+    def __init__(self, offset: int, bits: int) -> None:
+        super().__init__()
+        self.offset, self.bits = offset, bits
+
+    def shape(self, *operands: Shape) -> Shape:
+        return Shape(1, 0, 16 if self.bits == 64 else 1) if False else UNIFORM
+
+    def lower(self, w: Any) -> Any:
+        elem = f"i{self.bits}"
+        return w.load(elem, 1, w.offset(w.launch_field("params"), self.offset), min(self.bits // 8, 8), invariant=True)
+
+
+class ParameterAddress(Builtin):
+    """The address of the parameter buffer at a byte offset."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def lower(self, w: Any) -> Any:
+        return w.convert("ptrtoint", w.offset(w.launch_field("params"), self.offset), "i64")
+
+
+class SymbolAddress(Builtin):
+    """The address of the module's variable or function number `index` of `Function.symbols`, plus an offset."""
+
+    def __init__(self, index: int, offset: int) -> None:
+        super().__init__()
+        self.index, self.offset = index, offset
+
+    def lower(self, w: Any) -> Any:
+        table = w.launch_field("symbols")
+        address = w.load("i64", 1, w.offset(table, 8 * self.index), 8, invariant=True)
+        return w.add(address, w.const("i64", self.offset)) if self.offset else address
+
+
+class SharedAddress(Builtin):
+    """The generic address of the shared window at a byte offset (`generic(x)` and cvta of shared symbols)."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def lower(self, w: Any) -> Any:
+        return w.convert("ptrtoint", w.offset(w.shared_base, self.offset), "i64")
+
+
+class DynamicSharedOffset(Builtin):
+    """Where dynamic shared memory begins in the shared window: behind the static variables, 16-byte aligned. Known once the
+    kernel's static shared memory is laid out, so `layout` is read late."""
+
+    def __init__(self, layout: Any, offset: int, width: int) -> None:
+        super().__init__()
+        self.layout, self.offset, self.width = layout, offset, width
+
+    def lower(self, w: Any) -> Any:
+        return w.const(f"i{self.width}", -(-self.layout.bytes // 16) * 16 + self.offset)
+
+
+class Effect(Instruction):
+    """A built-in operation with effects."""
+
+    syntax = ()
+    section = ""
+    forms = []
+
+    def __init__(self) -> None:
+        self.opcode = (type(self).__name__.lower(),)
+
+    def shape(self, *operands: Shape) -> Shape:
+        return Shape(32)
+
+
+class Spin(Effect):
+    """The back edge of a loop that polls memory: the warp gives way to others, then goes on."""
+
+    is_cut = True
+
+
+class ServiceCall(Effect):
+    """A call of a function that the platform provides: vprintf, malloc, free, __assertfail."""
+
+    writes = True
+    reads = True
+    is_convergent = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+__all__ = ["Builtin", "Effect", "lane_wise"]

@@ -1,0 +1,271 @@
+"""A PTX body to one flat list of instructions and labels, with scopes resolved and calls of known functions inlined.
+
+Every instruction keeps the scope in which its names mean something. A call of a function with a body is replaced by that body, in a scope
+whose parameters are the caller's `.param` variables themselves; `ret` becomes a jump behind the call. Recursion, indirect calls and
+functions that the platform provides stay calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anywarp.ir.model import Layout
+from anywarp.ir.names import CallParameter, Counter, DynamicShared, KernelParameter, LabelName, ModuleSymbol, Scope, WindowVariable
+from anywarp.isa import types
+from anywarp.ptx import tree
+from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
+
+MAX_INLINED_STATEMENTS = 400_000
+
+
+@dataclass(slots=True)
+class Flat:
+    """An instruction in its scope."""
+
+    instruction: tree.Instruction
+    scope: Scope
+
+
+@dataclass(slots=True)
+class FlatLabel:
+    name: str
+
+
+@dataclass(slots=True)
+class FlatJump:
+    """A jump that PTX does not spell out: the return of an inlined function. Guarded by a register or not."""
+
+    target: str
+    guard: str | None
+    guard_negated: bool
+    scope: Scope
+    line: int
+
+
+@dataclass(slots=True)
+class FlatMove:
+    """An argument or result passed in a register to or from a call parameter."""
+
+    parameter: CallParameter
+    operand: tree.Operand
+    to_parameter: bool
+    scope: Scope
+    line: int
+
+
+@dataclass(slots=True)
+class FlatService:
+    """A call of a function of the platform."""
+
+    name: str
+    results: list[CallParameter]
+    arguments: list[CallParameter]
+    guard: str | None
+    guard_negated: bool
+    scope: Scope
+    line: int
+
+
+Item = Flat | FlatLabel | FlatJump | FlatMove | FlatService
+
+PLATFORM_FUNCTIONS = {"vprintf": ("vprintf", 2), "malloc": ("malloc", 1), "free": ("free", 1), "__assertfail": ("assertfail", 5)}
+
+
+def variable_bytes(variable: tree.Variable) -> int:
+    """The size of a variable; an unsized first dimension counts as 0."""
+    if variable.type in ("texref", "samplerref", "surfref"):
+        return 8
+    if variable.type == "mbarrier":
+        return 8
+    size = max(types.width(variable.type) // 8, 1) * (variable.vector if variable.vector != 3 else 4)
+    for dimension in variable.dimensions:
+        size *= dimension
+    return size
+
+
+def variable_alignment(variable: tree.Variable) -> int:
+    """The declared alignment, else the natural one of its element (vectors: of the whole vector)."""
+    if variable.alignment:
+        return variable.alignment
+    if variable.type in ("texref", "samplerref", "surfref", "mbarrier"):
+        return 8
+    return max(types.width(variable.type) // 8, 1) * (variable.vector if variable.vector != 3 else 4)
+
+
+class Flattener:
+    """Flattens one entry (or one function that stays a function)."""
+
+    def __init__(self, module: tree.Module, function: tree.Function) -> None:
+        self.module, self.function = module, function
+        self.counter = Counter()
+        self.shared, self.local = Layout(), Layout()
+        self.uses_dynamic_shared = False
+        self.items: list[Item] = []
+        self.call_parameters: list[CallParameter] = []
+        self.root = Scope(None, self.counter)
+        self._labels = 0
+        self._stack: list[str] = [function.name]
+        self._module_shared: dict[str, WindowVariable] = {}
+
+    def run(self) -> list[Item]:
+        scope = Scope(self.root, self.counter)
+        offset = 0
+        for parameter in self.function.params:
+            alignment = variable_alignment(parameter)
+            offset = -(-offset // alignment) * alignment
+            scope.names[parameter.name] = KernelParameter(offset)
+            offset += variable_bytes(parameter)
+        assert self.function.body is not None
+        self._body(self.function.body, scope, None)
+        return self.items
+
+    # ------------------------------------------------------------------------------------------------ names of the module
+
+    def module_entity(self, name: str, line: int) -> ModuleSymbol | WindowVariable | DynamicShared:
+        """A name that no scope of the body knows: a variable or function of the module."""
+        name = self.module.aliases.get(name, name)
+        variable = self.module.variables.get(name)
+        if variable is not None:
+            if variable.space == "shared":
+                if variable.linkage == "extern" and (not variable.dimensions or variable.dimensions[0] == 0):
+                    self.uses_dynamic_shared = True
+                    return DynamicShared()
+                if name not in self._module_shared:
+                    place = self.shared.add(name, variable_bytes(variable), variable_alignment(variable))
+                    self._module_shared[name] = WindowVariable("shared", place)
+                return self._module_shared[name]
+            return ModuleSymbol(name, "const" if variable.space == "const" else "global")
+        if name in self.module.functions:
+            return ModuleSymbol(name, "function")
+        raise PtxError(f"{name!r} is not declared", line)
+
+    # ------------------------------------------------------------------------------------------------ bodies
+
+    def _label(self, name: str) -> str:
+        self._labels += 1
+        return f"{name}.{self._labels}"
+
+    def _body(self, statements: list[tree.Statement], scope: Scope, return_label: str | None) -> None:
+        self._declare(statements, scope)
+        for statement in statements:
+            if isinstance(statement, tree.Instruction):
+                self._instruction(statement, scope, return_label)
+            elif isinstance(statement, tree.Label):
+                label = scope.names[statement.name]
+                assert isinstance(label, LabelName)
+                self.items.append(FlatLabel(label.name))
+            elif isinstance(statement, tree.Block):
+                self._body(statement.statements, Scope(scope, self.counter), return_label)
+        if len(self.items) > MAX_INLINED_STATEMENTS:
+            raise PtxError(f"{self.function.name} has more than {MAX_INLINED_STATEMENTS} instructions with its calls inlined", self.function.line)
+
+    def _declare(self, statements: list[tree.Statement], scope: Scope) -> None:
+        for statement in statements:
+            if isinstance(statement, tree.RegisterDeclaration):
+                scope.declare_registers(statement)
+            elif isinstance(statement, tree.Label):
+                scope.names[statement.name] = LabelName(self._label(statement.name))
+            elif isinstance(statement, tree.Variable):
+                scope.names[statement.name] = self._variable(statement)
+            elif isinstance(statement, (tree.BranchTargets, tree.CallTargets, tree.CallPrototype)):
+                scope.names[statement.name] = statement
+
+    def _variable(self, variable: tree.Variable) -> CallParameter | WindowVariable | DynamicShared | ModuleSymbol:
+        size, alignment = variable_bytes(variable), variable_alignment(variable)
+        if variable.space == "param":
+            parameter = CallParameter(variable.name, size, alignment)
+            self.call_parameters.append(parameter)
+            return parameter
+        if variable.space == "shared":
+            if variable.linkage == "extern" and (not variable.dimensions or variable.dimensions[0] == 0):
+                self.uses_dynamic_shared = True
+                return DynamicShared()
+            key = f"{variable.name}@{variable.line}"
+            if key not in self._module_shared:  # one variable however often its function is inlined
+                self._module_shared[key] = WindowVariable("shared", self.shared.add(key, size, alignment))
+            return self._module_shared[key]
+        if variable.space == "local":
+            return WindowVariable("local", self.local.add(f"{variable.name}.{len(self.local.offsets)}", size, alignment))
+        return ModuleSymbol(variable.name, variable.space)
+
+    def _instruction(self, instruction: tree.Instruction, scope: Scope, return_label: str | None) -> None:
+        name = instruction.opcode[0]
+        if name == "ret" and return_label is not None:
+            self.items.append(FlatJump(return_label, instruction.guard, instruction.guard_negated, scope, instruction.line))
+        elif name == "call":
+            self._call(instruction, scope)
+        else:
+            self.items.append(Flat(instruction, scope))
+
+    # ------------------------------------------------------------------------------------------------ calls
+
+    def _call(self, call: tree.Instruction, scope: Scope) -> None:
+        operands = list(call.operands)
+        results = operands.pop(0).items if operands and isinstance(operands[0], tree.Arguments) else ()
+        target = operands.pop(0)
+        arguments = operands.pop(0).items if operands and isinstance(operands[0], tree.Arguments) else ()
+        if not isinstance(target, tree.Symbol):
+            raise UnsupportedInstruction("indirect call is not supported yet (PTX ISA 9.7.12.5 call)", call.line, call.column)
+        name = self.module.aliases.get(target.name, target.name)
+        function = self.module.functions.get(name)
+        if function is None:
+            raise PtxError(f"call of {name!r}, which is not declared", call.line, call.column)
+        line = call.line
+        moves_after: list[Item] = []
+        actual_results = [self._actual(r, formal, scope, line, moves_after, False) for r, formal in zip(results, function.returns)]
+        moves_before: list[Item] = []
+        actual_arguments = [self._actual(a, formal, scope, line, moves_before, True) for a, formal in zip(arguments, function.params)]
+        skip: str | None = None
+        if call.guard is not None and function.body is not None:
+            skip = self._label("skip")
+            self.items.append(FlatJump(skip, call.guard, not call.guard_negated, scope, line))
+        self.items += moves_before
+        if function.body is None:
+            if name not in PLATFORM_FUNCTIONS:
+                raise PtxError(f"call of {name!r}, which is declared but not defined in this module", line, call.column)
+            service, _ = PLATFORM_FUNCTIONS[name]
+            self.items.append(FlatService(service, actual_results, actual_arguments, call.guard, call.guard_negated, scope, line))
+            for parameter in actual_results + actual_arguments:
+                parameter.accesses.add((0, parameter.bytes * 8))
+        else:
+            if len(arguments) != len(function.params) or len(results) != len(function.returns):
+                raise PtxError(
+                    f"call of {name!r} with {len(arguments)} arguments and {len(results)} results; it is declared with "
+                    f"{len(function.params)} and {len(function.returns)}",
+                    line,
+                    call.column,
+                )
+            if name in self._stack:
+                raise UnsupportedInstruction(f"recursive call of {name!r} is not supported yet (PTX ISA 9.7.12.5 call)", line, call.column)
+            self._inline(function, actual_results, actual_arguments)
+        self.items += moves_after
+        if skip is not None:
+            self.items.append(FlatLabel(skip))
+
+    def _actual(
+        self, operand: tree.Operand, formal: tree.Variable, scope: Scope, line: int, moves: list[Item], is_argument: bool
+    ) -> CallParameter:
+        """The call parameter that an argument or result is: the caller's `.param` variable, or a new one for a register or constant."""
+        if isinstance(operand, (tree.Symbol, tree.Register)):
+            entity = scope.find(operand.name)
+            if isinstance(entity, CallParameter):
+                return entity
+        parameter = CallParameter(formal.name, variable_bytes(formal), variable_alignment(formal))
+        self.call_parameters.append(parameter)
+        parameter.accesses.add((0, parameter.bytes * 8))
+        moves.append(FlatMove(parameter, operand, is_argument, scope, line))
+        return parameter
+
+    def _inline(self, function: tree.Function, results: list[CallParameter], arguments: list[CallParameter]) -> None:
+        scope = Scope(self.root, self.counter)
+        for formal, actual in zip((*function.returns, *function.params), (*results, *arguments)):
+            if formal.space == "param":
+                scope.names[formal.name] = actual
+            else:  # old PTX: `.reg` parameters
+                raise UnsupportedInstruction("functions with .reg parameters are not supported yet (PTX ISA 7.1)", function.line)
+        self._stack.append(function.name)
+        after = self._label(f"{function.name}.return")
+        assert function.body is not None
+        self._body(function.body, scope, after)
+        self.items.append(FlatLabel(after))
+        self._stack.pop()

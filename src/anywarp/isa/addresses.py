@@ -1,0 +1,132 @@
+"""Addresses between state spaces (PTX ISA 9.7.9.19 isspacep, 9.7.9.20 cvta). Global, constant and parameter addresses are generic as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anywarp.isa import types
+from anywarp.isa.base import Lane, Memory, OperandType, instruction
+from anywarp.isa.shape import VARYING, Shape
+
+
+@instruction
+class ConvertIdentity(Lane):
+    """cvta of global, constant and parameter addresses: the same number"""
+
+    syntax = ("cvta{.to}.space.size d, a",)
+    modifiers = {"space": "global const param param::entry", "size": "u32 u64"}
+    section = "9.7.9.20"
+    since = (2, 0)
+    target = 20
+
+    def operand_type(self, name: str) -> OperandType:
+        return str(self.size)
+
+    def stride(self, operands: tuple[Shape, ...], constants: tuple[int | None, ...]) -> tuple[int, int] | None:
+        return operands[0].stride, operands[0].multiple
+
+    def reference(self, a: int) -> int:
+        return a
+
+    def lower(self, g: Any, a: Any) -> Any:
+        return a
+
+
+@instruction
+class ConvertWindow(Memory):
+    """cvta of shared and local addresses: moves between the window's offsets and generic addresses"""
+
+    syntax = ("cvta{.to}.space.size d, a",)
+    modifiers = {"space": "shared shared::cta shared::cluster local", "size": "u32 u64"}
+    section = "9.7.9.20"
+    since = (2, 0)
+    target = 20
+    is_pure = True
+
+    def operand_type(self, name: str) -> OperandType:
+        return str(self.size)
+
+    def shape(self, *operands: Shape) -> Shape:
+        if self.space == "local" or operands[0].deviation:
+            return VARYING
+        return Shape(operands[0].rows, operands[0].stride)
+
+    def lower(self, w: Any, op: Any) -> Any:
+        elem = f"i{types.width(self.size)}"
+        if self.space == "local":
+            a = w.cast(w.vector(op.operands[0]), elem)
+            blocks = w.lane_constants("i64", [w.local_bytes * lane for lane in range(32)])
+            base = w.add(w.convert("ptrtoint", w.local_base, "i64"), blocks)
+        else:
+            a = w.cast(w.get(op.operands[0]).base, elem)
+            base = w.convert("ptrtoint", w.shared_base, "i64")
+        wide = w.zext(a, "i64") if a.bits < 64 else a
+        return w.trunc(w.sub(wide, base) if self.to else w.add(wide, base), elem)
+
+
+@instruction
+class IsSpace(Memory):
+    """isspacep: does a generic address lie in a state space?"""
+
+    syntax = "isspacep.space p, a"
+    modifiers = {"space": "const global local shared shared::cta shared::cluster param param::entry"}
+    types = {"p": "pred", "a": "b64"}
+    section = "9.7.9.19"
+    since = (2, 0)
+    target = 20
+    is_pure = True
+
+    def shape(self, *operands: Shape) -> Shape:
+        a = operands[0]
+        return Shape(a.rows) if a.stride == 0 and self.space != "local" else VARYING
+
+    def lower(self, w: Any, op: Any) -> Any:
+        held = w.get(op.operands[0])
+        a = held.base if held.shape.stride == 0 else w.vector(op.operands[0])
+
+        def within(base: Any, size: Any) -> Any:
+            return w.icmp("ult", w.sub(a, w.convert("ptrtoint", base, "i64")), size)
+
+        in_shared = within(w.shared_base, w.zext(w.launch_field("total_shared"), "i64"))
+        in_local = within(w.local_base, w.const("i64", max(1, 32 * w.local_bytes)))
+        in_param = within(w.launch_field("params"), w.const("i64", max(1, w.parameter_bytes)))
+        if self.space.startswith("shared"):
+            return in_shared
+        if self.space == "local":
+            return w.broadcast(in_local, 32)
+        if self.space.startswith("param"):
+            return in_param
+        if self.space == "const":
+            return w.and_(in_param, w.const("i1", 0))
+        return w.not_(w.or_(w.or_(in_shared, in_local), in_param))
+
+
+@instruction
+class MapShared(Memory):
+    """mapa: the address of another CTA's shared variable of the same cluster"""
+
+    syntax = ("mapa{.space}.size d, a, b",)
+    modifiers = {"space": "shared::cluster", "size": "u32 u64"}
+    section = "9.7.9.22"
+    since = (7, 8)
+    target = 90
+
+    def operand_type(self, name: str) -> OperandType:
+        return "u32" if name == "b" else str(self.size)
+
+    def lower(self, w: Any, op: Any) -> Any:
+        elem = f"i{types.width(self.size)}"
+        a = w.cast(w.vector(op.operands[0]), elem)
+        rank = w.zext(w.cast(w.vector(op.operands[1]), "i32"), "i64")
+        table = w.cta_field("cluster")
+        own = w.convert("ptrtoint", w.shared_base, "i64")
+        slots = w.scratch("i64")
+
+        def one(lane: Any) -> None:
+            index = w.zext(lane, "i64")
+            base = w.load("i64", 1, w.offset(table, w.mul(w.extract(rank, lane), w.const("i64", 8))), 8)
+            w.store(base, w.offset(slots, w.mul(index, w.const("i64", 8))), 8)
+
+        w.each_lane(w.active, one)
+        distance = w.sub(w.load("i64", 32, slots, 64), own)
+        return w.trunc(w.add(w.zext(a, "i64") if a.bits < 64 else a, distance), elem)

@@ -1,0 +1,274 @@
+"""A kernel's entry point: the loops over CTAs and warps, or the step function of one warp, around its blocks.
+
+What `abi` calls a straight kernel runs a range of CTAs and all their warps in two loops inside the compiled code; a kernel with cuts is
+compiled to a function that runs one warp from its resume point to its next cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anywarp import abi
+from anywarp.analysis.shapes import Shapes, analyse
+from anywarp.ir import model
+from anywarp.lower.control import ControlEmitter
+from anywarp.lower.emit import WARP, Module, V
+
+
+@dataclass
+class Lowered:
+    """LLVM IR of one kernel in one variant, and what the runtime must know of it."""
+
+    text: str
+    function: str  # symbol
+    is_stepped: bool
+    frame_bytes: int
+    local_bytes: int  # a thread
+    static_shared_bytes: int
+    shapes: Shapes
+
+
+def lower(function: model.Function, variant: str, features: frozenset[str] = frozenset()) -> Lowered:
+    """Lowers a kernel for a variant (docs/architecture.md section 8). `features`: the target's, by LLVM's names."""
+    shapes = analyse(function, variant)
+    emitter = KernelEmitter(Module(features), function, shapes, variant)
+    return emitter.emit()
+
+
+class KernelEmitter(ControlEmitter):
+    def __init__(self, module: Module, function: model.Function, shapes: Shapes, variant: str) -> None:
+        super().__init__(module, function, shapes, V("ptr", 1, "%launch"), V("ptr", 1, "%cta"), V("ptr", 1, "%warp"))
+        self.layout, _, partial = variant.partition(".")
+        self.is_partial = partial == "partial"
+        self.is_stepped = any(op.op.is_cut for op in function.operations())
+        self.exit_label = "warp.done"
+        self.shared_base = V("ptr", 1, "%shared")
+        self.local_base = V("ptr", 1, "%local")
+        self.frame_base = V("ptr", 1, "%frame")
+        self.safe_pointer = self.launch
+        self.local_bytes = -(-function.local.bytes // 16) * 16
+        self._threads: list[V] | None = None
+        self._prologue: list[str] = []
+        self._locations: dict[int, int] = {}
+        self.prepare(shapes, self.is_partial)
+
+    # ------------------------------------------------------------------------------------------------ indices
+
+    def cta_index(self, axis: int) -> V:
+        return V("i32", 1, f"%ctaid.{'xyz'[axis]}")
+
+    def warp_index(self) -> V:
+        return V("i32", 1, "%warpindex")
+
+    def block_size(self, axis: int) -> V:
+        if axis == 0 and self.layout.startswith("rows"):
+            return self.const("i32", int(self.layout[4:]))
+        return self.launch_field("block", axis)
+
+    def cycles(self) -> V:
+        self.module.declare("llvm.readcyclecounter", "declare i64 @llvm.readcyclecounter()")
+        return self.value("i64", 1, "call i64 @llvm.readcyclecounter()")
+
+    def thread_index(self, axis: int) -> V:
+        """%tid on an axis, as bases of its shape in this layout; computed once at the start of a warp."""
+        if self._threads is None:
+            outer, self.lines, debug, self.debug = self.lines, self._prologue, self.debug, ""
+            self._threads = self._compute_threads()
+            self.lines, self.debug = outer, debug
+        return self._threads[axis]
+
+    def _compute_threads(self) -> list[V]:
+        first = self.mul(self.warp_index(), self.const("i32", WARP))
+        if self.layout == "line":
+            width, height = self.launch_field("block", 0), self.launch_field("block", 1)
+            is_line = self.icmp("eq", self.launch_field("threads"), width)
+            line, plane, done = self.new_label("tid.line"), self.new_label("tid.plane"), self.new_label("tid.done")
+            self.branch(is_line, line, plane)
+            self.label(line)
+            self.jump(done)
+            self.label(plane)
+            x, row = self.binary("urem", first, width), self.binary("udiv", first, width)
+            y, z = self.binary("urem", row, height), self.binary("udiv", row, height)
+            self.jump(done)
+            self.label(done)
+            return [
+                self.value("i32", 1, f"phi i32 [ {on_line}, %{line} ], [ {v.name}, %{plane} ]") for on_line, v in ((first.name, x), ("0", y), ("0", z))
+            ]
+        if self.layout.startswith("rows"):
+            width = int(self.layout[4:])
+            rows = WARP // width
+            row = self.add(self.binary("udiv", first, self.const("i32", width)), self.lane_constants("i32", range(rows)))
+            y, z = self._divide_small(row, self.launch_field("block", 1))
+            return [self.const("i32", 0, rows), z, y]  # remainder is y, quotient z
+        thread = self.add(first, self.lane_ids())
+        rest, x = self._divide_small(thread, self.launch_field("block", 0))
+        z, y = self._divide_small(rest, self.launch_field("block", 1))
+        return [x, y, z]
+
+    def _divide_small(self, a: V, b: V) -> tuple[V, V]:
+        """(quotient, remainder) of numbers below 2^11 by a scalar, exact: (a + 0.5) / b in f32 is never a whole number."""
+        fa = self.fadd(self.convert("uitofp", a, "float"), self.float_const("float", 0.5))
+        quotient = self.convert("fptoui", self.fdiv(fa, self.convert("uitofp", b, "float")), "i32")
+        return quotient, self.sub(a, self.mul(quotient, b))
+
+    # ------------------------------------------------------------------------------------------------ debug information
+
+    def location(self, line: int) -> str:
+        """`!dbg` for a line of the PTX text."""
+        number = self._locations.get(line)
+        if number is None:
+            number = self._locations[line] = 20 + len(self._locations)
+        return f", !dbg !{number}"
+
+    def _metadata(self, symbol: str) -> list[str]:
+        lines = [
+            "!0 = !{}",
+            '!1 = !{!"branch_weights", i32 2000, i32 1}',
+            "!llvm.module.flags = !{!2, !3}",
+            '!2 = !{i32 2, !"Debug Info Version", i32 3}',
+            '!3 = !{i32 2, !"Dwarf Version", i32 5}',
+            "!llvm.dbg.cu = !{!4}",
+            '!4 = distinct !DICompileUnit(language: DW_LANG_C99, file: !5, producer: "anywarp", isOptimized: true, runtimeVersion: 0, '
+            "emissionKind: LineTablesOnly)",
+            '!5 = !DIFile(filename: "module.ptx", directory: "")',
+            f'!6 = distinct !DISubprogram(name: "{symbol}", scope: !5, file: !5, line: 1, type: !7, spFlags: DISPFlagDefinition | DISPFlagOptimized, unit: !4)',
+            "!7 = !DISubroutineType(types: !0)",
+            "!8 = !DILocation(line: 0, scope: !6)",
+        ]
+        lines += [f"!{n} = !DILocation(line: {line}, scope: !6)" for line, n in self._locations.items()]
+        return lines
+
+    # ------------------------------------------------------------------------------------------------ the function
+
+    def emit(self) -> Lowered:
+        symbol = "kernel"
+        body = self._body()
+        if self.is_stepped:
+            head = f"define i32 @{symbol}(ptr noalias %launch, ptr %cta, ptr noalias %warp) #0 !dbg !6 {{"
+        else:
+            head = f"define void @{symbol}(ptr noalias %launch, ptr %cta, i64 %first, i64 %ctas) #0 !dbg !6 {{"
+        calls_need_location = [f"{line}, !dbg !8" if " call " in line and "!dbg" not in line else line for line in body]
+        self.module.functions.append("\n".join([head, *calls_need_location, "}"]))
+        self.module.functions.append('attributes #0 = { nounwind "frame-pointer"="none" }')
+        self.module.metadata += self._metadata(symbol)
+        return Lowered(
+            text=self.module.text(),
+            function=symbol,
+            is_stepped=self.is_stepped,
+            frame_bytes=-(-self.frame_bytes // 64) * 64,
+            local_bytes=self.local_bytes,
+            static_shared_bytes=self.function.shared.bytes,
+            shapes=self.shapes,
+        )
+
+    def _body(self) -> list[str]:
+        """The function's text; the blocks come first, since they tell what the entry must prepare."""
+        self.emit_blocks()
+        blocks = self.lines
+        self.lines = []
+        self.label("entry")
+        entry_at = len(self.lines)
+        shared = self.cta_field("shared")
+        self.line(f"%shared = getelementptr i8, ptr {shared.name}, i64 0")
+        if self.is_stepped:
+            self._stepped_entry()
+        else:
+            self._straight_entry()
+        start = self.lines
+        self.lines = []
+        self._start_of_warp()
+        warp_start = self.lines
+        self.lines = []
+        self.label("warp.done")
+        if self.is_stepped:
+            self.line("ret i32 0")
+        else:
+            self._straight_loops()
+        end = self.lines
+        return [*start[:entry_at], *self.entry_lines, *start[entry_at:], *self._prologue, *warp_start, *blocks, *end]
+
+    def _start_of_warp(self) -> None:
+        """From the prologue to the first block: with a full warp to its full copy."""
+        self.reset_masks()
+        if self.is_stepped:
+            resumes = " ".join(f"i32 {c.pc}, label %resume.{c.pc}" for c in self.cuts)
+            pc = self.load("i32", 1, self.warp_pointer("pc"), 4)
+            self.line(f"switch i32 {pc.name}, label %warp.begin [ {resumes} ]")
+            self.label("warp.begin")
+        first = self.function.blocks[0]
+        if not self.is_partial:
+            if self.has_full[0]:
+                self.jump(self.full_label(first))
+            else:
+                self.write_mask(first, self.const("i32", -1))
+                self.jump(self.check_label(0))
+            return
+        if self.is_stepped:
+            exists = self.load("i32", 1, self.warp_pointer("exists"), 4)
+        else:
+            rest = self.sub(self.launch_field("threads"), self.mul(self.warp_index(), self.const("i32", WARP)))
+            short = self.icmp("ult", rest, self.const("i32", WARP))
+            some = self.sub(self.shl(self.const("i32", 1), self.and_(rest, self.const("i32", 31))), self.const("i32", 1))
+            exists = self.select(short, some, self.const("i32", -1))
+        if self.has_full[0]:
+            partial = self.new_label("partial.warp")
+            self.branch(self.icmp("eq", exists, self.const("i32", -1)), self.full_label(first), partial)
+            self.label(partial)
+        self.write_mask(first, exists)
+        self.jump(self.check_label(0))
+
+    def _stepped_entry(self) -> None:
+        for axis in range(3):
+            v = self.cta_field("ctaid", axis)
+            self.line(f"%ctaid.{'xyz'[axis]} = add i32 {v.name}, 0")
+        index = self.load("i32", 1, self.warp_pointer("index"), 4)
+        self.line(f"%warpindex = add i32 {index.name}, 0")
+        for name, field in (("%frame", "frame"), ("%local", "local")):
+            v = self.load("ptr", 1, self.warp_pointer(field), 8)
+            self.line(f"{name} = getelementptr i8, ptr {v.name}, i64 0")
+
+    def _straight_entry(self) -> None:
+        """The loops over CTAs and, inside, warps; ends at the start of a warp."""
+        warps = self.cta_field("warps")
+        local = self.load("ptr", 1, self.offset(warps, abi.WARP_STATE.offset("local")), 8)
+        self.line(f"%local = getelementptr i8, ptr {local.name}, i64 0")
+        self.line(f"%warp = getelementptr i8, ptr {warps.name}, i64 0")
+        grid = [self.zext(self.launch_field("grid", i), "i64") for i in range(3)]
+        first = V("i64", 1, "%first")
+        row = self.binary("udiv", first, grid[0])
+        start = [self.binary("urem", first, grid[0]), self.binary("urem", row, grid[1]), self.binary("udiv", row, grid[1])]
+        start = [self.trunc(v, "i32") for v in start]
+        self._grid = [self.trunc(v, "i32") for v in grid]
+        self._warps_of_cta = self.launch_field("warps")
+        self.jump("cta.before")
+        self.label("cta.before")
+        self.jump("cta.loop")
+        self.label("cta.loop")
+        self.line("%cta.rest = phi i64 [ %ctas, %cta.before ], [ %cta.left, %cta.next ]")
+        for axis, v in zip("xyz", start):
+            self.line(f"%ctaid.{axis} = phi i32 [ {v.name}, %cta.before ], [ %next.{axis}, %cta.next ]")
+        for i, axis in enumerate("xyz"):
+            self.store(V("i32", 1, f"%ctaid.{axis}"), self.offset(self.cta, abi.CTA.offset("ctaid") + 4 * i), 4)
+        self.jump("warp.loop")
+        self.label("warp.loop")
+        self.line("%warpindex = phi i32 [ 0, %cta.loop ], [ %warp.next, %warp.done ]")
+        self.store(self.warp_index(), self.offset(self.cta, abi.CTA.offset("current_warp")), 4)
+
+    def _straight_loops(self) -> None:
+        self.line("%warp.next = add i32 %warpindex, 1")
+        more = self.icmp("ult", V("i32", 1, "%warp.next"), self._warps_of_cta)
+        self.branch(more, "warp.loop", "cta.next")
+        self.label("cta.next")
+        self.line("%cta.left = add i64 %cta.rest, -1")
+        x = self.add(V("i32", 1, "%ctaid.x"), self.const("i32", 1))
+        x_wraps = self.icmp("eq", x, self._grid[0])
+        y = self.add(V("i32", 1, "%ctaid.y"), self.zext(x_wraps, "i32"))
+        y_wraps = self.icmp("eq", y, self._grid[1])
+        self.line(f"%next.x = select i1 {x_wraps.name}, i32 0, i32 {x.name}")
+        self.line(f"%next.y = select i1 {y_wraps.name}, i32 0, i32 {y.name}")
+        z = self.add(V("i32", 1, "%ctaid.z"), self.zext(y_wraps, "i32"))
+        self.line(f"%next.z = add i32 {z.name}, 0")
+        done = self.icmp("eq", V("i64", 1, "%cta.left"), self.const("i64", 0))
+        self.branch(done, "grid.done", "cta.loop")
+        self.label("grid.done")
+        self.line("ret void")

@@ -1,0 +1,315 @@
+"""Loads and stores: how the lanes' addresses hang together decides the code.
+
+| addresses | whole warp | part of a warp |
+|---|---|---|
+| uniform | one scalar access | one scalar access |
+| element after element (per row) | one vector access a row | a masked vector access |
+| the same within each row | one scalar access a row | lane by lane |
+| anything else | lane by lane | lane by lane, inactive lanes at a safe place |
+
+Shared addresses are offsets from `Cta.shared`; they are sign-extended, so that `tile[tid - 1]` stays affine where lane 0 is off. Local
+addresses are offsets in the lane's own block of `Warp.local`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from anywarp.ir.model import Address
+from anywarp.isa.shape import Shape
+from anywarp.lower.emit import WARP, V
+from anywarp.lower.values import ValueEmitter
+
+
+@dataclass
+class Place:
+    """Where the lanes access memory: pointers of `shape` (strides in bytes), and the i1 on which the shape hangs, if on any."""
+
+    shape: Shape
+    pointer: V  # of shape.rows lanes
+    condition: V | None
+    lanes: Callable[[], V]  # 32 pointers, exact
+
+
+class MemoryEmitter(ValueEmitter):
+    """Emits accesses. Sizes and alignments in bytes."""
+
+    shared_base: V
+    local_base: V
+    local_bytes: int
+    safe_pointer: V  # 64 readable bytes that nobody writes
+
+    # ------------------------------------------------------------------------------------------------ addresses
+
+    def place(self, space: str, address: Address) -> Place:
+        """The place of an access in a state space ("" or "generic", "global", "const", "param", "shared", "local")."""
+        held = self.get(address.base)
+        shape = held.shape
+
+        def pointers(v: V, rows: int) -> V:
+            if space.startswith("shared"):
+                wide = self.sext(self.trunc(v, "i32") if v.bits > 32 else v, "i64")
+                if address.offset:
+                    wide = self.add(wide, self.const("i64", address.offset))
+                return self.offset(self.shared_base, wide)
+            wide = self.zext(v, "i64") if v.bits < 64 else v
+            if space == "local":
+                if address.offset:
+                    wide = self.add(wide, self.const("i64", address.offset))
+                per_row = WARP // rows
+                blocks = self.lane_constants("i64", [self.local_bytes * r * per_row for r in range(rows)]) if rows > 1 else None
+                if blocks is not None:
+                    wide = self.add(wide, blocks)
+                return self.offset(self.local_base, wide)
+            pointer = self.convert("inttoptr", wide, "ptr")
+            return self.offset(pointer, address.offset) if pointer.n == 1 else self._offset_lanes(pointer, address.offset)
+
+        def lanes() -> V:
+            return pointers(self.cast(self.vector(address.base), f"i{held.base.bits}"), WARP)
+
+        base = self.cast(held.base, f"i{held.base.bits}")
+        if space == "local":
+            shape = Shape(shape.rows, 0 if shape.rows == WARP else shape.stride + self.local_bytes, 1, shape.deviation)
+        return Place(shape, pointers(base, base.n), self.test(held.shape), lanes)
+
+    def _offset_lanes(self, pointer: V, offset: int) -> V:
+        if not offset:
+            return pointer
+        return self.value("ptr", pointer.n, f"getelementptr i8, {pointer.typed}, i64 {offset}")
+
+    def pointer_of(self, space: str, address: Address) -> tuple[V, bool]:
+        """(pointers, uniform?): one pointer where all lanes have the same address, else 32."""
+        place = self.place(space, address)
+        if place.shape.is_uniform:
+            return place.pointer, True
+        return place.lanes(), False
+
+    # ------------------------------------------------------------------------------------------------ control within an instruction
+
+    def choose(self, condition: V, if_true: Callable[[], Sequence[V]], if_false: Callable[[], Sequence[V]], likely: bool = False) -> list[V]:
+        """Two ways to the same results, decided at run time by an i1."""
+        yes, no, end = self.new_label("then"), self.new_label("else"), self.new_label("endif")
+        weights = ", !prof !1" if likely else ""
+        self.line(f"br i1 {condition.name}, label %{yes}, label %{no}{weights}")
+        outcomes: list[tuple[str, Sequence[V]]] = []
+        for label, code in ((yes, if_true), (no, if_false)):
+            self.label(label)
+            state = self.snapshot()
+            values = code()
+            self.restore(state)  # what was computed inside does not reach the code behind
+            last = self.new_label("from")
+            self.jump(last)
+            self.label(last)
+            self.jump(end)
+            outcomes.append((last, values))
+        self.label(end)
+        results = []
+        for a, b in zip(outcomes[0][1], outcomes[1][1]):
+            n = max(a.n, b.n)
+            assert a.n == n and b.n == n, "both ways must give as many lanes"
+            results.append(self.value(a.elem, n, f"phi {a.type} [ {a.name}, %{outcomes[0][0]} ], [ {b.name}, %{outcomes[1][0]} ]"))
+        return results
+
+    def each_lane(self, mask: V, body: Callable[[V], None]) -> None:
+        """Runs `body(lane)` for every set bit of a mask, from the lowest; `lane` is an i32."""
+        before, loop, end = self.new_label("lanes.before"), self.new_label("lanes"), self.new_label("lanes.end")
+        self.jump(before)
+        self.label(before)
+        some = self.icmp("ne", mask, self.const("i32", 0))
+        self.branch(some, loop, end)
+        self.label(loop)
+        rest_name = self.name("rest")
+        at = len(self.lines)
+        rest = V("i32", 1, rest_name)
+        lane = self.first_lane(rest)
+        body(lane)
+        left = self.and_(rest, self.sub(rest, self.const("i32", 1)))
+        more = self.icmp("ne", left, self.const("i32", 0))
+        tail = self.new_label("lanes.next")
+        self.jump(tail)
+        self.label(tail)
+        self.branch(more, loop, end)
+        self.lines.insert(at, f"  {rest_name} = phi i32 [ {mask.name}, %{before} ], [ {left.name}, %{tail} ]{self.debug}")
+        self.label(end)
+
+    def guarded(self, guard: V | None, results: Sequence[tuple[str, int]], code: Callable[[], Sequence[V]]) -> list[V]:
+        """Runs code for the active lanes whose guard holds (an i1 or 32 of them), and not at all where there are none.
+        `results`: element type and lanes of each result; lanes without the guard get 0."""
+        if guard is None:
+            return list(code())
+        outer = self.active
+        if guard.n == 1:
+            condition, inner = guard, outer
+        else:
+            inner = self.and_(outer, self.mask_of(guard))
+            condition = self.icmp("ne", inner, self.const("i32", 0))
+
+        def inside() -> Sequence[V]:
+            self.active = inner
+            values = code()
+            self.active = outer
+            return values
+
+        return self.choose(condition, inside, lambda: [self.const(e, 0, n) for e, n in results])
+
+    # ------------------------------------------------------------------------------------------------ loads
+
+    def load_lanes(self, space: str, address: Address, elem: str, count: int, volatile: bool = False) -> list[V]:
+        """Loads `count` consecutive elements for every active lane; each result has the rows of the address's shape where its stride is
+        0, else 32 lanes."""
+        place = self.place(space, address)
+        fast = lambda: self._load_shaped(place, elem, count, volatile)  # noqa: E731
+        if place.condition is None:
+            return fast()
+        return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, volatile), likely=True)
+
+    def _load_shaped(self, place: Place, elem: str, count: int, volatile: bool) -> list[V]:
+        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        shape = place.shape
+        if shape.is_uniform:
+            if count == 1:
+                return [self.load(elem, 1, place.pointer, size, volatile=volatile)]
+            whole = self.load(elem, count, place.pointer, size * count if count & (count - 1) == 0 else size, volatile=volatile)
+            return [self.extract(whole, i) for i in range(count)]
+        if not shape.is_varying and (self.is_full or self._single_row_masked(shape, elem, size, count)):
+            if shape.stride == size * count and (count == 1 or self.is_full):
+                return self._load_rows(place, elem, size, count, volatile)
+            if shape.stride == 0:
+                parts = [[self.load(elem, 1, self.offset(self.extract(place.pointer, r), size * i), size, volatile=volatile)
+                          for r in range(shape.rows)] for i in range(count)]  # fmt: skip
+                return [self.concat(p) for p in parts]
+        if shape.stride == 0 and not shape.is_varying:
+            return [self._reduce_rows(v, shape) for v in self._gather(place.lanes(), elem, count, volatile)]
+        return self._gather(place.lanes(), elem, count, volatile)
+
+    def _reduce_rows(self, v: V, shape: Shape) -> V:
+        """The rows of a value that was loaded lane by lane: the row's number from any active lane of it."""
+        lanes = self.lanes_of(self.active)
+        zero = self.const(v.elem, 0, WARP)
+        kept = self.select(lanes, v, zero)
+        out = kept
+        step = 1
+        while step < shape.row_lanes:  # or over the row, inactive lanes being 0 and active ones alike
+            out = self.or_(out, self.shuffle(out, None, [lane ^ step for lane in range(WARP)]))
+            step *= 2
+        return self.shuffle(out, None, [r * shape.row_lanes for r in range(shape.rows)])
+
+    def _single_row_masked(self, shape: Shape, elem: str, size: int, count: int) -> bool:
+        return shape.rows == 1 and count == 1 and size in (4, 8) and shape.stride == size
+
+    def _load_rows(self, place: Place, elem: str, size: int, count: int, volatile: bool) -> list[V]:
+        """Rows whose lanes' elements follow one another."""
+        shape = place.shape
+        if not self.is_full:
+            mask = self.lanes_of(self.active)
+            name = f"llvm.masked.load.v{WARP}{elem}.p0"
+            vector = f"<{WARP} x {elem}>"
+            self.module.declare(name, f"declare {vector} @{name}(ptr, <{WARP} x i1>, {vector})")
+            return [self.value(elem, WARP, f"call {vector} @{name}(ptr align {size} {place.pointer.name}, {mask.typed}, {vector} zeroinitializer)")]
+        rows = []
+        n = shape.row_lanes * count
+        for r in range(shape.rows):
+            rows.append(self.load(elem, n, self.extract(place.pointer, r), size, volatile=volatile))
+        if count == 1:
+            return [self.concat(rows)]
+        return self._deinterleave(rows, count)
+
+    def _deinterleave(self, parts: list[V], count: int) -> list[V]:
+        """Components of vectors that lie one after the other."""
+        out = []
+        for i in range(count):
+            pieces = [self.shuffle(p, None, range(i, p.n, count)) for p in parts]
+            out.append(self.concat(pieces))
+        return out
+
+    def _gather(self, pointers: V, elem: str, count: int, volatile: bool) -> list[V]:
+        """Lane by lane; lanes that are off read at a safe place."""
+        if not self.is_full:
+            pointers = self.select(self.lanes_of(self.active), pointers, self.broadcast(self.safe_pointer, WARP))
+        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        if count == 1 and not volatile and elem in ("i32", "i64"):
+            vector = f"<{WARP} x {elem}>"
+            name = f"llvm.masked.gather.v{WARP}{elem}.v{WARP}p0"
+            self.module.declare(name, f"declare {vector} @{name}(<{WARP} x ptr>, <{WARP} x i1>, {vector})")
+            lanes = self.const("i1", 1, WARP)
+            return [self.value(elem, WARP, f"call {vector} @{name}(<{WARP} x ptr> align {size} {pointers.name}, {lanes.typed}, {vector} poison)")]
+        if count == 1:
+            return [self.concat([self.load(elem, 1, self.extract(pointers, lane), size, volatile=volatile) for lane in range(WARP)])]
+        wholes = [self.load(elem, count, self.extract(pointers, lane), size, volatile=volatile) for lane in range(WARP)]
+        level = wholes
+        joined = self.concat(level)  # 32 * count elements
+        return [self.shuffle(joined, None, range(i, joined.n, count)) for i in range(count)]
+
+    # ------------------------------------------------------------------------------------------------ stores
+
+    def store_lanes(self, space: str, address: Address, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool = False) -> None:
+        """Stores consecutive elements for every active lane. `values` give 32 lanes when called, `uniform` the scalar where it is one."""
+        place = self.place(space, address)
+        if place.condition is None:
+            self._store_shaped(place, values, uniform, elem, volatile)
+            return
+
+        def fast() -> list[V]:
+            self._store_shaped(place, values, uniform, elem, volatile)
+            return []
+
+        def slow() -> list[V]:
+            self._scatter(place.lanes(), [v() for v in values], elem, volatile)
+            return []
+
+        self.choose(place.condition, fast, slow, likely=True)
+
+    def _store_shaped(self, place: Place, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool) -> None:
+        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        shape, count = place.shape, len(values)
+        if shape.is_uniform:  # every lane writes the same place: one of them wins, here the last
+            last = self.sub(self.const("i32", 31), self.flag_intrinsic("llvm.ctlz", self.active, True))
+            for i, (code, scalar) in enumerate(zip(values, uniform)):
+                if scalar is None:
+                    scalar = self.extract(code(), 31 if self.is_full else last)
+                self.store(scalar, self.offset(place.pointer, size * i), size, volatile)
+            return
+        if not shape.is_varying and shape.stride == size * count and self.is_full:
+            if count == 1:
+                whole = values[0]()
+                for r in range(shape.rows):
+                    part = whole if shape.rows == 1 else self.shuffle(whole, None, range(r * shape.row_lanes, (r + 1) * shape.row_lanes))
+                    self.store(part, self.extract(place.pointer, r), size, volatile)
+            else:
+                joined = self.concat([self.broadcast(v(), WARP) for v in values] + [values[-1]()] * (0 if count & (count - 1) == 0 else 1))
+                for r in range(shape.rows):
+                    lanes = [c * WARP + lane for lane in range(r * shape.row_lanes, (r + 1) * shape.row_lanes) for c in range(count)]
+                    self.store(self.shuffle(joined, None, lanes), self.extract(place.pointer, r), size, volatile)
+            return
+        if shape.rows == 1 and shape.stride == size and count == 1 and size in (4, 8):
+            name = f"llvm.masked.store.v{WARP}{elem}.p0"
+            self.module.declare(name, f"declare void @{name}(<{WARP} x {elem}>, ptr, <{WARP} x i1>)")
+            self.line(f"call void @{name}({values[0]().typed}, ptr align {size} {place.pointer.name}, {self.lanes_of(self.active).typed})")
+            return
+        self._scatter(place.lanes(), [v() for v in values], elem, volatile)
+
+    def _scatter(self, pointers: V, values: list[V], elem: str, volatile: bool) -> None:
+        """Lane by lane, in ascending order (the highest lane wins where two write the same place)."""
+        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        if self.is_full:
+            for lane in range(WARP):
+                pointer = self.extract(pointers, lane)
+                for i, v in enumerate(values):
+                    self.store(self.extract(v, lane), self.offset(pointer, size * i), size, volatile)
+            return
+        where = self.scratch("ptr")
+        self.store(pointers, where, 64)
+        what = []
+        for v in values:
+            what.append(self.scratch(elem))
+            self.store(v, what[-1], 64)
+
+        def one(lane: V) -> None:
+            index = self.zext(lane, "i64")
+            pointer = self.load("ptr", 1, self.offset(where, self.mul(index, self.const("i64", 8))), 8)
+            for i, w in enumerate(what):
+                v = self.load(elem, 1, self.offset(w, self.mul(index, self.const("i64", size))), size)
+                self.store(v, self.offset(pointer, size * i), size, volatile)
+
+        self.each_lane(self.active, one)
