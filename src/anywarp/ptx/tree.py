@@ -105,7 +105,9 @@ class Arguments:
     items: tuple[Operand, ...]
 
 
-Operand: TypeAlias = Register | Integer | Float | Symbol | Address | Vector | Component | Negated | Pair | Sink | AddressList | Arguments
+Operand: TypeAlias = (
+    Register | Integer | Float | Symbol | Address | Vector | Component | Negated | Pair | Sink | AddressList | Arguments
+)
 
 # ---------------------------------------------------------------------------------------------------------- statements
 
@@ -238,7 +240,16 @@ class Block:
 
 
 Statement: TypeAlias = (
-    Instruction | Label | RegisterDeclaration | Variable | Location | Pragma | BranchTargets | CallTargets | CallPrototype | Block
+    Instruction
+    | Label
+    | RegisterDeclaration
+    | Variable
+    | Location
+    | Pragma
+    | BranchTargets
+    | CallTargets
+    | CallPrototype
+    | Block
 )
 
 # ------------------------------------------------------------------------------------------------------------- module
