@@ -223,6 +223,7 @@ class Code:
     def __init__(self, features: AskedFeatures) -> None:
         self.module = Module(features)
         self._names: dict[tuple[Any, ...], str] = {}
+        self._subjects: list[Subject] = []  # kept alive: names go by their ids
 
     def function(self, subject: Subject, lanes: list[int], n: int, constant: tuple[int, int] | None, any_mask: bool) -> str:
         """The name of the function that computes blocks of n lanes. Its arguments: an array of each source register, an array of each
@@ -232,6 +233,7 @@ class Code:
         if key in self._names:
             return self._names[key]
         name = self._names[key] = f"case{len(self._names)}"
+        self._subjects.append(subject)
         emitter: Any
         if subject.is_warp:
             from anywarp.lower.warp import WarpEmitter
