@@ -52,8 +52,6 @@ class _Packing(Lane):
 
 
 class _Pack(_Packing):
-    packed = "a"
-
     def reference(self, parts: tuple[int, ...]) -> int:
         return sum(part << i * self.part_bits for i, part in enumerate(parts))
 
@@ -66,8 +64,6 @@ class _Pack(_Packing):
 
 
 class _Unpack(_Packing):
-    packed = "d"
-
     def reference(self, a: int) -> tuple[int, ...]:
         return tuple(a >> i * self.part_bits & (1 << self.part_bits) - 1 for i in range(self.count))
 
@@ -80,34 +76,34 @@ class _Unpack(_Packing):
 class PackPair(_Pack):
     """mov: two registers into one"""
 
-    syntax = "mov.type d, a"
-    count = 2
+    syntax = "mov.type d, pair"
+    packed, count = "pair", 2
 
 
 @instruction
 class UnpackPair(_Unpack):
     """mov: the halves of a register"""
 
-    syntax = "mov.type d, a"
-    count = 2
+    syntax = "mov.type pair, a"
+    packed, count = "pair", 2
 
 
 @instruction
 class PackQuad(_Pack):
     """mov: four registers into one"""
 
-    syntax = "mov.type d, a"
+    syntax = "mov.type d, quad"
     modifiers = {"type": "b32 b64 b128"}
-    count = 4
+    packed, count = "quad", 4
 
 
 @instruction
 class UnpackQuad(_Unpack):
     """mov: the quarters of a register"""
 
-    syntax = "mov.type d, a"
+    syntax = "mov.type quad, a"
     modifiers = {"type": "b32 b64 b128"}
-    count = 4
+    packed, count = "quad", 4
 
 
 # The four selectors, lowest byte first, of the modes of prmt by the lowest two bits of c.
