@@ -1,8 +1,9 @@
 """Conversions between integers and floats in vector code, in every rounding mode, saturating as PTX does.
 
-What machines have instructions for in every width (32-bit integers and f32, widening) goes to LLVM. Between 64-bit integers and floats AVX2
-has nothing and LLVM would go lane by lane: that is done here with 2^52-sized constants, whose sum with an integer holds the
-integer in its low bits. An out-of-range `fptosi` is poison: everything is clamped first, or never asks for one.
+What machines have instructions for in every width (32-bit integers and f32, widening) goes to LLVM. Between 64-bit
+integers and floats AVX2 has nothing and LLVM would go lane by lane: that is done here with 2^52-sized constants,
+whose sum with an integer holds the integer in its low bits. An out-of-range `fptosi` is poison: everything is clamped
+first, or never asks for one.
 
 Floats are named by their PTX type; `f16` and `bf16` are i16 values (see `half`).
 """
@@ -55,8 +56,8 @@ MAGIC = 2.0**52 + 2.0**51  # a double that holds an integer of 32 bits or fewer,
 
 
 def float_to_integer(g: Emitter, x: V, elem: str, is_signed: bool, mode: str, nan: int) -> V:
-    """A float or double to an integer type ("i8" to "i64"), rounded by `mode` (rni rzi rmi rpi), clamped to the type's range;
-    a NaN becomes `nan`."""
+    """A float or double to an integer type ("i8" to "i64"), rounded by `mode` (rni rzi rmi rpi), clamped to the
+    type's range; a NaN becomes `nan`."""
     width = int(elem[1:])
     if width == 64:
         return _to_64(g, g.convert("fpext", x, "double"), is_signed, mode, nan)
@@ -80,7 +81,8 @@ def float_to_integer(g: Emitter, x: V, elem: str, is_signed: bool, mode: str, na
 
 
 def _to_s32(g: Emitter, x: V) -> V:
-    """float to s32 towards zero, clamped, NaN to 0. (llvm.fptosi.sat of 32 lanes becomes 236 instructions on AVX2, lane by lane; this 7 for 8 lanes.)"""
+    """float to s32 towards zero, clamped, NaN to 0. (Of llvm.fptosi.sat, 32 lanes become 236 instructions on AVX2,
+    lane by lane; of this, 37.)"""
     limit = number(g, x, 2.0**31)
     inside = g.select(g.fcmp("olt", x, limit), x, number(g, x, 0.0))
     inside = g.select(g.fcmp("ogt", inside, number(g, x, -(2.0**31))), inside, number(g, x, -(2.0**31)))
@@ -88,8 +90,8 @@ def _to_s32(g: Emitter, x: V) -> V:
 
 
 def _to_u32(g: Emitter, x: V) -> V:
-    """float to u32 towards zero, clamped, NaN to 0. Machines without AVX-512 convert to signed integers only: the numbers
-    from 2^31 on are converted less 2^31 (exact there)."""
+    """float to u32 towards zero, clamped, NaN to 0. Machines without AVX-512 convert to signed integers only: the
+    numbers from 2^31 on are converted less 2^31 (exact there)."""
     x = g.select(g.fcmp("ogt", x, number(g, x, 0.0)), x, number(g, x, 0.0))  # NaN too
     is_large = g.fcmp("oge", x, number(g, x, 2.0**31))
     too_large = g.fcmp("oge", x, number(g, x, 2.0**32))
@@ -101,7 +103,8 @@ def _to_u32(g: Emitter, x: V) -> V:
 
 
 def _to_64(g: Emitter, x: V, is_signed: bool, mode: str, nan: int) -> V:
-    """double to a 64-bit integer: the number as high * 2^32 + low, each of which is put into its half of the result."""
+    """double to a 64-bit integer: the number as high * 2^32 + low, each of which is put into its half of the
+    result."""
     x = round_integral(g, x, mode)
     high = g.intrinsic("llvm.floor", g.fmul(x, number(g, x, 2.0**-32)))
     low = g.fsub(x, g.fmul(high, number(g, x, 2.0**32)))  # exact: both are multiples of the last place of x
@@ -151,7 +154,8 @@ def integer_to_float(g: Emitter, a: V, is_signed: bool, type: str, mode: str) ->
 
 
 def _odd_24(g: Emitter, a: V, is_signed: bool) -> V:
-    """A 32-bit integer, rounded to odd to a multiple of 2^8 if it has more than 24 bits: exact in f32, and as good as itself for bf16."""
+    """A 32-bit integer, rounded to odd to a multiple of 2^8 if it has more than 24 bits: exact in f32, and as good as
+    itself for bf16."""
     low = g.const("i32", 0xFF, a.n)
     sticky = g.and_(g.add(g.and_(a, low), low), g.const("i32", 0x100, a.n))
     rounded = g.or_(g.and_(a, g.const("i32", ~0xFF, a.n)), sticky)
@@ -161,8 +165,8 @@ def _odd_24(g: Emitter, a: V, is_signed: bool) -> V:
 
 
 def _from_64(g: Emitter, a: V, is_signed: bool, mode: str) -> V:
-    """A 64-bit integer to double, rounded by `mode` or "odd". The two halves are exact doubles; the error of their sum is one
-    as well, and its sign says where the sum was rounded to."""
+    """A 64-bit integer to double, rounded by `mode` or "odd". The two halves are exact doubles; the error of their
+    sum is one as well, and its sign says where the sum was rounded to."""
     thirty_two = g.const("i64", 32, a.n)
     low_bits = g.or_(g.and_(a, g.const("i64", 0xFFFFFFFF, a.n)), g.const("i64", 0x433 << 52, a.n))  # 2^52 + low
     high_bits = g.lshr(a, thirty_two)

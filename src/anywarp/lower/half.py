@@ -1,11 +1,12 @@
 """f16 and bf16 in vector code: to and from f32 and f64, in any rounding mode, and the fused multiply-add.
 
-Half-precision values travel as raw `i16`; what computes with them goes through f32 (or f64) and back. The ways there and back here are
-SIMD on every target: f16 by the machine's conversion (`vcvtph2ps`, `vcvtps2ph`, `fcvtl`, `fcvtn`), bf16 by shifts and integer rounding.
-f64 never goes to a half type directly (x86 would call a library): it goes through f32 *rounded to odd* (the last bit says that
-something was cut off), which can be rounded again to 22 bits or fewer without error.
+Half-precision values travel as raw `i16`; what computes with them goes through f32 (or f64) and back. The ways there
+and back here are SIMD on every target: f16 by the machine's conversion (`vcvtph2ps`, `vcvtps2ph`, `fcvtl`, `fcvtn`),
+bf16 by shifts and integer rounding. f64 never goes to a half type directly (x86 would call a library): it goes
+through f32 *rounded to odd* (the last bit says that something was cut off), which can be rounded again to 22 bits or
+fewer without error.
 
-A NaN becomes 0x7fff, PTX's canonical NaN of both formats. The sums of `directed` and `to_odd` are explained at their definitions.
+A NaN becomes 0x7fff, PTX's canonical NaN of both formats.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ def absolute(g: Emitter, x: V) -> V:
 
 
 def directed(g: Emitter, rounded: V, back: V, exact: V, mode: str) -> V:
-    """Turns a result rounded to nearest into one rounded by `mode` ("rz", "rm", "rp"): `rounded` is its bit pattern, `back` the number that it
-    stands for in the format of `exact`, the number that was rounded.
+    """Turns a result rounded to nearest into one rounded by `mode` ("rz", "rm", "rp"): `rounded` is its bit pattern,
+    `back` the number that it stands for in the format of `exact`, the number that was rounded.
 
-    The neighbours of a float are its pattern plus and minus one (the largest number's is infinity), and to nearest is at
-    most one step off. A NaN compares false and stays."""
+    The neighbours of a float are its pattern plus and minus one (the largest number's is infinity), and to nearest is
+    at most one step off. A NaN compares false and stays."""
     one = constant(g, rounded, 1)
     if mode == "rz":
         return g.sub(rounded, g.zext(g.fcmp("ogt", absolute(g, back), absolute(g, exact)), rounded.elem))
@@ -56,7 +57,8 @@ def directed(g: Emitter, rounded: V, back: V, exact: V, mode: str) -> V:
 
 
 def f64_to_f32(g: Emitter, x: V, mode: str = "rn") -> V:
-    """double to float, rounded by `mode`, or by "odd": towards zero, the last bit set if anything was cut off. NaNs stay NaNs."""
+    """double to float, rounded by `mode`, or by "odd": towards zero, the last bit set if anything was cut off. NaNs
+    stay NaNs."""
     nearest = g.convert("fptrunc", x, "float")
     if mode == "rn":
         return nearest
@@ -144,7 +146,8 @@ def flush(g: Emitter, a: V, format: str) -> V:
 
 
 def saturate(g: Emitter, a: V, format: str) -> V:
-    """`.sat` on an i16 without NaNs other than 0x7fff: clamps to [0, 1]; NaN and -0 become +0. Positive floats order as integers."""
+    """`.sat` on an i16 without NaNs other than 0x7fff: clamps to [0, 1]; NaN and -0 become +0. Positive floats order
+    as integers."""
     clamped = g.intrinsic("llvm.smin", g.intrinsic("llvm.smax", a, constant(g, a, 0)), constant(g, a, ONE[format]))
     return g.select(g.icmp("eq", a, constant(g, a, NAN)), constant(g, a, 0), clamped)
 
@@ -160,10 +163,11 @@ def relu(g: Emitter, a: V) -> V:
 def fma_f16(g: Emitter, a: V, b: V, c: V) -> V:
     """`a * b + c` of i16 f16 values, rounded once to nearest; NaN to 0x7fff.
 
-    The product of two f16 has 22 bits and an exponent that f32 has room for: exact. The sum is not, so it is rounded to odd in f32, after which
-    rounding to 11 bits is right (24 >= 11 + 2; f16's subnormal numbers have fewer bits still). Odd from nearest: the error of a
-    floating-point sum is a float (Knuth's two-sum, no case of overflow or underflow here as |product| < 2^32 and all are multiples of
-    2^-48), and where it is not zero and the sum's last bit is 0, the odd neighbour lies in the error's direction."""
+    The product of two f16 has 22 bits and an exponent that f32 has room for: exact. The sum is not, so it is rounded
+    to odd in f32, after which rounding to 11 bits is right (24 >= 11 + 2; f16's subnormal numbers have fewer bits
+    still). Odd from nearest: the error of a floating-point sum is a float (Knuth's two-sum, no case of overflow or
+    underflow here as |product| < 2^32 and all are multiples of 2^-48), and where it is not zero and the sum's last
+    bit is 0, the odd neighbour lies in the error's direction."""
     x, y, z = (f16_to_f32(g, v) for v in g.same_lanes(a, b, c))
     product = g.fmul(x, y)
     total = g.fadd(product, z)
@@ -180,11 +184,12 @@ def fma_f16(g: Emitter, a: V, b: V, c: V) -> V:
 def fma_bf16(g: Emitter, a: V, b: V, c: V) -> V:
     """`a * b + c` of i16 bf16 values, rounded once to nearest; NaN to 0x7fff.
 
-    In f64 the product is exact (16 bits, exponents from -266 to 256). The sum would be wrong only where c is lost beside a product that stands at the
-    middle between two bf16 numbers. So a c other than 0 that is smaller than 2^-30 of the product is raised to that: the product's
-    16 bits stay on the same side of every such middle, and now the sum has at most 47 bits and is exact. A product that is
-    lost beside c does no harm: c's 8 bits are at least 2^-10 of it away from any middle. The sum is then cut to 12 bits, the last one set
-    if anything was cut off; that number goes through f32 unchanged (down to bf16's least subnormal number, 2^-133, and its half)."""
+    In f64 the product is exact (16 bits, exponents from -266 to 256). The sum would be wrong only where c is lost
+    beside a product that stands at the middle between two bf16 numbers. So a c other than 0 that is smaller than
+    2^-30 of the product is raised to that: the product's 16 bits stay on the same side of every such middle, and now
+    the sum has at most 47 bits and is exact. A product that is lost beside c does no harm: c's 8 bits are at least
+    2^-10 of it away from any middle. The sum is then cut to 12 bits, the last one set if anything was cut off; that
+    number goes through f32 unchanged (down to bf16's least subnormal number, 2^-133, and its half)."""
     x, y, z = (g.convert("fpext", bf16_to_f32(g, v), "double") for v in g.same_lanes(a, b, c))
     product = g.fmul(x, y)
     far = g.fmul(absolute(g, product), g.float_const("double", 2.0**-30, x.n))

@@ -23,10 +23,15 @@ class WarpEmitter(Emitter):
         return self.active.name == "-1"
 
     def lanes_of(self, mask: V) -> V:
-        """A 32-bit mask as 32 x i1."""
+        """A 32-bit mask as 32 x i1.
+
+        Where the machine has no mask registers, by comparing each lane's bit: LLVM takes a bitcast apart bit by bit there."""
         if mask.name == "-1":
             return self.const("i1", 1, WARP)
-        return self.reinterpret(mask, "i1", WARP)
+        if "avx512f" in self.module.features:
+            return self.reinterpret(mask, "i1", WARP)
+        bits = self.lane_constants("i32", [1 << lane for lane in range(WARP)])
+        return self.icmp("ne", self.and_(self.broadcast(mask, WARP), bits), self.const("i32", 0, WARP))
 
     def mask_of(self, lanes: V) -> V:
         """32 x i1 as a 32-bit mask."""
