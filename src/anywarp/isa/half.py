@@ -1,13 +1,13 @@
 """Half-precision arithmetic (PTX ISA 9.7.4): add, sub, mul, fma, neg, abs on f16, bf16 and pairs of them.
 
-`HalfLane` is the base of every instruction on `.f16`, `.f16x2`, `.bf16` and `.bf16x2`: a declaration says what one element means
-(`element`, on bit patterns) and how elements are computed (`code`, on i16 lanes); pairs are twice as many lanes. Approximations
-are in `half_approximate`, minimum and maximum in `half_compare`; the vector code for formats is in `lower/half.py`.
-"""
+`HalfLane` is the base of every instruction on `.f16`, `.f16x2`, `.bf16` and `.bf16x2`: a declaration says what one
+element means (`element`, on bit patterns) and how elements are computed (`code`, on i16 lanes); pairs are twice as
+many lanes. Approximations are in `half_approximate`, minimum and maximum in `half_compare`; the vector code for
+formats is in `lower/half.py`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from anywarp.isa.base import Lane, instruction
 from anywarp.isa.ieee import FORMATS, Format
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 class HalfLane(Lane):
     """Base: the same function of one or of two halves."""
-
-    allow_sat: ClassVar[bool] = True
 
     @property
     def format_name(self) -> str:
@@ -105,9 +103,9 @@ TYPES = {"type": "f16 f16x2 bf16 bf16x2", "rnd": "rn"}
 
 
 def through_f32(g: Emitter, instruction: HalfArithmetic, operation: str, a: V, b: V) -> V:
-    """An f32 operation on two halves, rounded again to half: right for sums and products, since f32 has more than twice the bits plus two
-    (Figueroa 1995); where the half result is subnormal the f32 sum is exact, and so is the f32 product down to the last middle
-    between two bf16 numbers."""
+    """An f32 operation on two halves, rounded again to half: right for sums and products, since f32 has more than
+    twice the bits plus two (Figueroa 1995); where the half result is subnormal the f32 sum is exact, and so is the
+    f32 product down to the last middle between two bf16 numbers."""
     from anywarp.lower import half
 
     name = instruction.format_name
@@ -126,7 +124,7 @@ class AddHalf(HalfArithmetic):
     target = 53
 
     def operation(self, *operands: int) -> int:
-        return self.format.add(*operands)
+        return self.format.add(operands[0], operands[1])
 
     def operation_code(self, g: Emitter, *operands: V) -> V:
         return through_f32(g, self, "fadd", *operands)
@@ -143,7 +141,7 @@ class SubHalf(HalfArithmetic):
     target = 53
 
     def operation(self, *operands: int) -> int:
-        return self.format.subtract(*operands)
+        return self.format.subtract(operands[0], operands[1])
 
     def operation_code(self, g: Emitter, *operands: V) -> V:
         return through_f32(g, self, "fsub", *operands)
@@ -160,20 +158,21 @@ class MulHalf(HalfArithmetic):
     target = 53
 
     def operation(self, *operands: int) -> int:
-        return self.format.multiply(*operands)
+        return self.format.multiply(operands[0], operands[1])
 
     def operation_code(self, g: Emitter, *operands: V) -> V:
         return through_f32(g, self, "fmul", *operands)
 
 
 OUT_OF_BOUNDS = 0x7FF7
-"""The NaN that a tensor copy fills in for elements out of bounds, in 16-bit formats. The manual names it without giving its value; this
-one is what public tests measured on Hopper- and Blackwell-class GPUs."""
+"""The NaN that a tensor copy fills in for elements out of bounds, in 16-bit formats. The manual names it without
+giving its value; this one is what public tests measured on Hopper- and Blackwell-class GPUs."""
 
 
 @instruction
 class FmaHalf(HalfArithmetic):
-    """fma: product and sum of halves, or of pairs, rounded once; `.oob` gives +0 where a factor is the out-of-bounds NaN"""
+    """fma: product and sum of halves, or of pairs, rounded once; `.oob` gives +0 where a factor is the out-of-bounds
+    NaN"""
 
     syntax = ("fma.rnd{.ftz}{.sat}.type d, a, b, c", "fma.rnd{.ftz}.relu.type d, a, b, c", "fma.rnd.oob{.sat}.type d, a, b, c",
               "fma.rnd.oob.relu.type d, a, b, c")  # fmt: skip
@@ -189,7 +188,8 @@ class FmaHalf(HalfArithmetic):
         return super().element(*operands)
 
     def operation(self, *operands: int) -> int:
-        return self.format.fused_multiply_add(*operands)
+        a, b, c = operands
+        return self.format.fused_multiply_add(a, b, c)
 
     def code(self, g: Emitter, *operands: V) -> V:
         result = super().code(g, *operands)

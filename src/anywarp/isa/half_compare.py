@@ -20,8 +20,8 @@ def order_key(g: Emitter, a: V) -> V:
 class HalfExtreme(HalfLane):
     """Base of min and max.
 
-    One NaN loses to a number (with `.NaN` it wins); two NaNs give the canonical one. -0 is less than +0. With `.xorsign.abs` magnitudes are
-    compared, and a number that results gets the exclusive or of the operands' signs."""
+    One NaN loses to a number (with `.NaN` it wins); two NaNs give the canonical one. -0 is less than +0. With
+    `.xorsign.abs` magnitudes are compared, and a number that results gets the exclusive or of the operands' signs."""
 
     section: ClassVar[str]
     wants_largest: ClassVar[bool]
