@@ -6,6 +6,9 @@ from typing import Literal
 
 from anywarp.image.errors import ImageError
 
+_CHUNK_BYTES = 1 << 20
+_LZ4_RATIO = 255  # a block cannot hold more: one byte adds at most 255 to a match's length
+
 MAX_BYTES = 256 << 20
 """Most that an entry may decompress to; the largest PTX known to us has 12 MB."""
 
@@ -25,6 +28,8 @@ def decompress(payload: bytes, compression: Literal["none", "lz4", "zstd"], size
 def _lz4(payload: bytes, size: int) -> bytes:
     from lz4 import block  # most images need one decompressor or none
 
+    if size > _LZ4_RATIO * (len(payload) + 1):
+        raise ImageError(f"corrupt LZ4 entry: {len(payload)} bytes cannot hold the {size} that its header says")
     try:
         data: bytes = block.decompress(payload, uncompressed_size=size)  # type: ignore[attr-defined]  # no stubs
     except (block.LZ4BlockError, ValueError, MemoryError) as error:  # type: ignore[attr-defined]
@@ -36,8 +41,13 @@ def _zstd(payload: bytes, size: int) -> bytes:
     import zstandard  # most images need one decompressor or none
 
     try:
-        # A reader, because it stops at the size that it is asked for, whatever the frame's own header promises.
+        # In pieces, because neither the size in the frame's header nor the entry's is to be trusted with memory.
         with zstandard.ZstdDecompressor(max_window_size=MAX_BYTES).stream_reader(payload) as reader:
-            return reader.read(size + 1)
+            chunks = []
+            left = size + 1  # one more shows that there is too much
+            while left and (chunk := reader.read(min(left, _CHUNK_BYTES))):
+                chunks.append(chunk)
+                left -= len(chunk)
+            return b"".join(chunks)
     except (zstandard.ZstdError, ValueError, MemoryError) as error:
         raise ImageError(f"corrupt zstd entry: {error}") from error
