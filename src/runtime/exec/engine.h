@@ -2,6 +2,7 @@
 // exit and in the library's destructor, after which enqueueing returns deinitialized.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -45,8 +46,8 @@ class Engine {
   const Digest& fingerprint();
   const std::string& processor();
 
-  bool forked() const;     // this process is a fork of the engine's
-  bool shut_down() const;  // the process is ending
+  bool forked() const { return in_fork_.load(std::memory_order_relaxed); }  // this process is a fork of the engine's
+  bool shut_down() const { return stopped_.load(std::memory_order_relaxed); }  // the process is ending
   void stop();             // as at exit: no new work, workers leave
   // %nsmid and the device attribute MULTIPROCESSOR_COUNT.
   std::uint32_t sm_count() const { return static_cast<std::uint32_t>(pool_->threads()); }
@@ -60,7 +61,7 @@ class Engine {
   std::once_flag fingerprint_once_, processor_once_;
   Digest fingerprint_{};
   std::string processor_;
-  int owner_process_;
+  static std::atomic<bool> in_fork_;  // set by a fork handler: asking for the process's id is a system call
   std::atomic<bool> stopped_{false};
 };
 

@@ -1,9 +1,10 @@
 // Faults in compiled code become errors of the context, never signals of the process.
 //
 // A handler for SIGSEGV, SIGBUS, SIGFPE and SIGILL is installed when the engine starts. A fault is ours if the thread is inside
-// `Guard::run` and the program counter is in kernel code (or the thread declared that it touches the user's memory on behalf of
-// a kernel or copy); then the handler jumps back to `Guard::run`. All other faults go to the handler that was there before, or to the
-// default action. Compiled code holds no locks and no destructors, so leaving it is safe.
+// `Guard::run`, which runs nothing but compiled code, the scheduler of its warps, C functions that it calls, and copies of the user's
+// memory; then the handler jumps back to `Guard::run`. Services run with `Critical`, where a fault is the runtime's own. All other faults
+// go to the handler that was there before, or to the default action. What runs inside holds no locks and no destructors, so
+// leaving it is safe.
 #pragma once
 
 #include <csetjmp>
@@ -17,12 +18,14 @@
 namespace anywarp {
 
 struct Fault {
-  enum class Cause { none, signal, trap, assertion, cancelled };
+  enum class Cause { none, signal, trap, assertion, deadlock, cancelled };
   Cause cause = Cause::none;
   int signal = 0;
   std::uintptr_t pc = 0;       // signal: where; trap: where the service was called
   std::uintptr_t address = 0;  // signal: of the access
-  bool write = false, write_known = false;
+  bool address_known = true, write = false, write_known = false;
+  bool misaligned = false;     // a bus error of that kind
+  bool stack = false;          // the address is in a stack's guard (set by who knows the stacks)
   abi::Trap trap = abi::Trap::TRAP;
   std::uint64_t detail = 0;
   std::uint32_t lanes = 0;  // trap: the active lanes
@@ -39,13 +42,21 @@ class Guard {
  public:
   // Calls body(argument). False if it was left by a fault, which `fault` then describes. Not reentrant within a thread's guarded code.
   static bool run(void (*body)(void*), void* argument, Fault* fault);
-  // As `run`, for code of the runtime that touches the user's memory (copies, fills): any SIGSEGV or SIGBUS in it is a fault.
-  static bool run_access(void (*body)(void*), void* argument, Fault* fault);
   // Leaves the innermost `run` of this thread. Called by services.
   [[noreturn]] static void leave(Fault&& fault);
   static bool active();
-  // A service reads the user's memory here (printf's strings): faults count as the kernel's.
-  static void set_access(bool on);
+
+  // While it lives, faults are not the kernel's: the runtime's own code runs, perhaps with locks held.
+  class Critical {
+   public:
+    Critical();
+    ~Critical();
+    Critical(const Critical&) = delete;
+    Critical& operator=(const Critical&) = delete;
+
+   private:
+    bool before_;
+  };
 };
 
 // The error code and the text that describe a fault of a kernel.

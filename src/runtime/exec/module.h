@@ -27,7 +27,7 @@ class Engine;
 class Module;
 class Kernel;
 
-// One compiled variant, ready to run. Immutable.
+// One compiled variant, ready to run. Immutable but for what is measured.
 struct KernelCode {
   const Kernel* kernel = nullptr;
   std::string variant;
@@ -36,6 +36,7 @@ struct KernelCode {
   abi::StraightEntry straight = nullptr;
   abi::SteppedEntry stepped = nullptr;
   std::vector<std::uint64_t> symbols;  // Launch.symbols
+  mutable std::atomic<std::uint64_t> cta_ns{0};  // a CTA's time as measured lately; 0: not yet
 };
 
 class Kernel {

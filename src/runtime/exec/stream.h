@@ -24,6 +24,7 @@ namespace anywarp {
 
 class Context;
 class Engine;
+class Kernel;
 class Stream;
 struct Item;
 
@@ -66,13 +67,14 @@ class Event {
   bool timing() const { return timing_; }
   bool recorded() const;
 
- private:
-  friend class Stream;
   struct Record {
     StreamRef stream;
     std::uint64_t position = 0;
     std::atomic<std::uint64_t> time_ns{0};
   };
+
+ private:
+  friend class Stream;
   std::shared_ptr<Record> current() const;
 
   bool timing_;
@@ -115,10 +117,15 @@ class Stream : public std::enable_shared_from_this<Stream> {
  private:
   friend class Context;
   friend class Event;
-  friend class Executor;
+  friend class Pool;
   Stream(Context& context, Type type, int priority);
 
-  Result enqueue(Item* item);
+  Result enqueue(Item* item);  // takes the reference
+  // The owner's: the first item is complete.
+  void complete(Item* item);
+  // `stream` is queued when this one has completed `position`; false if it has.
+  bool add_waiter(std::uint64_t position, const StreamRef& stream);
+  void wait_for(std::uint64_t position);
 
   Context& context_;
   const Type type_;
@@ -133,6 +140,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
     StreamRef stream;
   };
   std::vector<Waiter> waiters_;
+  std::atomic<std::uint32_t> waiter_count_{0};
+  StreamRef parked_on_;  // while `parked`: what it waits for
+  std::uint64_t parked_position_ = 0;
+  std::atomic<bool> forgotten_{false};
   enum State : std::uint32_t { idle, queued, owned, parked };
   std::atomic<std::uint32_t> state_{idle};
   std::atomic<std::uint64_t> submitted_{0};
@@ -187,6 +198,7 @@ class Context {
   std::string message_;
   mutable std::mutex mutex_;
   std::vector<StreamRef> streams_;  // but the legacy one
+  bool forgotten_ = false;          // some of them were destroyed while they had work
   StreamRef legacy_;
 };
 

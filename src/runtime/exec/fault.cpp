@@ -1,0 +1,235 @@
+#include "fault.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <utility>
+
+#include "loader.h"
+
+namespace anywarp {
+
+namespace {
+
+constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+constexpr int kCount = 4;
+
+struct Frame {
+  sigjmp_buf jump;
+  Fault* fault = nullptr;
+  bool critical = false;  // the runtime's own code runs inside (a service): a fault is a bug of ours, not the kernel's
+};
+
+// Initial-exec: a signal handler must not allocate thread-local storage.
+thread_local Frame* frame __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local int chained __attribute__((tls_model("initial-exec"))) = 0;
+
+struct sigaction previous[kCount];
+std::atomic<bool> installed{false};
+std::mutex install_mutex;
+
+int index_of(int signal) {
+  for (int i = 0; i < kCount; ++i)
+    if (kSignals[i] == signal) return i;
+  return -1;
+}
+
+std::uintptr_t pc_of(const ucontext_t* context) {
+#if defined(__x86_64__)
+  return static_cast<std::uintptr_t>(context->uc_mcontext.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+  return static_cast<std::uintptr_t>(context->uc_mcontext.pc);
+#endif
+}
+
+void chain(int signal, siginfo_t* info, void* context) {
+  const int i = index_of(signal);
+  const struct sigaction action = previous[i];
+  // A previous handler that raises the signal again comes back here: then nobody wants it.
+  if (chained > 0 || action.sa_handler == SIG_DFL || (action.sa_flags & SA_SIGINFO) == 0) {
+    if (chained == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+      ++chained;
+      action.sa_handler(signal);
+      --chained;
+      return;
+    }
+    if (chained == 0 && action.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent by a process, and ignored
+    // The default action. A fault happens again on return; a signal that was sent must be sent again.
+    struct sigaction standard{};
+    standard.sa_handler = SIG_DFL;
+    sigaction(signal, &standard, nullptr);
+    if (info->si_code <= 0) raise(signal);
+    return;
+  }
+  ++chained;
+  action.sa_sigaction(signal, info, context);
+  --chained;
+}
+
+void handler(int signal, siginfo_t* info, void* context) {
+  Frame* f = frame;
+  const auto* machine = static_cast<const ucontext_t*>(context);
+  // Sent by kill or sigqueue: not a fault of this thread.
+  if (f == nullptr || f->critical || info->si_code <= 0) {
+    const int error = errno;
+    chain(signal, info, context);
+    errno = error;
+    return;
+  }
+  Fault& fault = *f->fault;
+  fault.cause = Fault::Cause::signal;
+  fault.signal = signal;
+  fault.pc = pc_of(machine);
+  fault.address = reinterpret_cast<std::uintptr_t>(info->si_addr);
+#if defined(__x86_64__)
+  constexpr long kPageFault = 14, kGeneralProtection = 13;
+  const long trap = machine->uc_mcontext.gregs[REG_TRAPNO];
+  fault.write_known = trap == kPageFault;
+  fault.write = fault.write_known && (machine->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+  // An address that is not canonical is not reported.
+  fault.address_known = trap != kGeneralProtection;
+  fault.misaligned = signal == SIGBUS && info->si_code == BUS_ADRALN;
+#else
+  fault.misaligned = signal == SIGBUS && info->si_code == BUS_ADRALN;
+#endif
+  siglongjmp(f->jump, 1);
+}
+
+// An alternate stack of this thread's, if it has none. Given back when the thread ends.
+struct AlternateStack {
+  void* memory = nullptr;
+  std::size_t bytes = 0;
+  bool ready = false;
+
+  void provide() {
+    if (ready) return;
+    ready = true;
+    stack_t old{};
+    if (sigaltstack(nullptr, &old) == 0 && (old.ss_flags & SS_DISABLE) == 0 && old.ss_size >= (std::size_t{32} << 10)) return;
+    bytes = std::size_t{64} << 10;
+    memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (memory == MAP_FAILED) {
+      memory = nullptr;
+      return;
+    }
+    stack_t stack{};
+    stack.ss_sp = memory;
+    stack.ss_size = bytes;
+    sigaltstack(&stack, nullptr);
+  }
+  ~AlternateStack() {
+    if (memory == nullptr) return;
+    stack_t now{};
+    if (sigaltstack(nullptr, &now) == 0 && now.ss_sp == memory) {
+      stack_t none{};
+      none.ss_flags = SS_DISABLE;
+      sigaltstack(&none, nullptr);
+    }
+    munmap(memory, bytes);
+  }
+};
+thread_local AlternateStack alternate_stack;
+thread_local bool prepared __attribute__((tls_model("initial-exec"))) = false;
+
+}  // namespace
+
+bool Guard::run(void (*body)(void*), void* argument, Fault* fault) {
+  Frame here;
+  Frame* const outer = frame;
+  here.fault = fault;
+  if (sigsetjmp(here.jump, 0) != 0) {
+    frame = outer;
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(0x1f80);
+#endif
+    return false;
+  }
+  frame = &here;
+  body(argument);
+  frame = outer;
+  return true;
+}
+
+void install_fault_handlers() {
+  const std::lock_guard lock(install_mutex);
+  for (int i = 0; i < kCount; ++i) {
+    struct sigaction now{};
+    sigaction(kSignals[i], nullptr, &now);
+    if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == handler) continue;
+    previous[i] = now;
+    struct sigaction own{};
+    own.sa_sigaction = handler;
+    // The mask stays as it is, so that leaving by a jump needs no system call.
+    own.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&own.sa_mask);
+    sigaction(kSignals[i], &own, nullptr);
+  }
+  installed.store(true);
+}
+
+void remove_fault_handlers() {
+  const std::lock_guard lock(install_mutex);
+  if (!installed.exchange(false)) return;
+  for (int i = 0; i < kCount; ++i) {
+    struct sigaction now{};
+    sigaction(kSignals[i], nullptr, &now);
+    if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == handler) sigaction(kSignals[i], &previous[i], nullptr);
+  }
+}
+
+void prepare_thread_for_faults() {
+  if (prepared) return;
+  prepared = true;
+  alternate_stack.provide();
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : kSignals) sigaddset(&set, signal);
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+void Guard::leave(Fault&& fault) {
+  *frame->fault = std::move(fault);
+  siglongjmp(frame->jump, 1);
+}
+
+bool Guard::active() { return frame != nullptr; }
+
+Guard::Critical::Critical() : before_(frame != nullptr && frame->critical) {
+  if (frame != nullptr) frame->critical = true;
+}
+
+Guard::Critical::~Critical() {
+  if (frame != nullptr) frame->critical = before_;
+}
+
+Result result_of(const Fault& fault) {
+  switch (fault.cause) {
+    case Fault::Cause::none: return Result::success;
+    case Fault::Cause::cancelled: return Result::unknown;
+    case Fault::Cause::deadlock: return Result::launch_failed;
+    case Fault::Cause::assertion: return Result::assert_failed;
+    case Fault::Cause::signal:
+      if (fault.misaligned) return Result::misaligned_address;
+      if (fault.signal == SIGILL) return Result::illegal_instruction;
+      if (fault.signal == SIGFPE) return Result::launch_failed;
+      return fault.stack ? Result::hardware_stack_error : Result::illegal_address;
+    case Fault::Cause::trap:
+      switch (fault.trap) {
+        case abi::Trap::TRAP: case abi::Trap::BREAKPOINT: return Result::launch_failed;
+        case abi::Trap::MISALIGNED: return Result::misaligned_address;
+        case abi::Trap::BAD_ADDRESS: return Result::illegal_address;
+        case abi::Trap::STACK_OVERFLOW: return Result::hardware_stack_error;
+        case abi::Trap::UNREACHABLE: return Result::invalid_pc;
+        case abi::Trap::INVALID_BARRIER: return Result::illegal_instruction;
+      }
+  }
+  return Result::unknown;
+}
+
+}  // namespace anywarp

@@ -1,0 +1,86 @@
+// A grid: one launch of a kernel, as a job of CTAs (or of clusters, whose CTAs are resident together on one thread).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "abi.h"
+#include "fault.h"
+#include "item.h"
+#include "launch.h"
+#include "module.h"
+#include "resident.h"
+
+namespace anywarp {
+
+class Grid;
+
+// The CTAs of one unit of a stepped grid, in flight on one thread at a time.
+class Team {
+ public:
+  explicit Team(Ref<Grid> grid) : grid_(std::move(grid)) {}
+
+  Grid& grid() const { return *grid_; }
+  // Room for the unit's CTAs. False: no memory.
+  bool provide(Hand& hand);
+  void start(std::uint64_t unit);
+  // As Resident::run, over all CTAs. Left by a long jump on a fault: `running()` tells where.
+  Resident::Outcome run(std::uint32_t rounds);
+  bool progress() const { return progress_; }
+  void move_to(const Hand& hand);
+  void give_back(Hand& hand);
+  Resident& running() const { return *ctas_[running_]; }
+
+ private:
+  Ref<Grid> grid_;
+  std::vector<std::unique_ptr<Resident>> ctas_;
+  std::vector<std::uint8_t*> bases_;  // of shared memory, by rank
+  ClusterState cluster_;
+  std::size_t running_ = 0;
+  bool progress_ = false;
+};
+
+class Grid final : public Job {
+ public:
+  // Checks and makes a grid; see `prepare` in launch.h.
+  static Result make(Context& context, Kernel& kernel, const LaunchShape& shape, const Arguments& arguments, Ref<Grid>* out, std::string* log);
+  ~Grid() override;
+
+  Progress run(Hand& hand) override;
+  bool work(Hand& hand) override;
+  // A team that this grid put aside goes on for some rounds; it is consumed when it ends. `finished`: this call finished the job.
+  enum class Step { progress, idle, ended };
+  Step step(Hand& hand, Team& team, bool* finished);
+  // More teams on this hand, since those it has wait. True if one was started.
+  bool widen(Hand& hand, bool* finished);
+
+  Context& context() const { return *context_; }
+  const KernelCode& code() const { return *code_; }
+  const abi::Launch& launch() const { return launch_; }
+  std::uint32_t ctas_of_unit() const { return ctas_of_unit_; }
+  std::uint64_t cta_of_unit(std::uint64_t unit, std::uint32_t rank) const;  // linear index
+  Needs needs() const;
+
+ private:
+  Grid() = default;
+  bool work_straight(Hand& hand);
+  bool work_stepped(Hand& hand);
+  void fail(Fault& fault, const Resident& where, std::uint64_t first, std::uint64_t count);
+  bool stop(std::uint64_t units);  // cancels; `units` of the caller's are given up too. True: the job is finished
+  void measure(std::uint64_t ns, std::uint64_t ctas);
+
+  Context* context_ = nullptr;
+  const KernelCode* code_ = nullptr;
+  abi::Launch launch_{};
+  std::uint64_t ctas_ = 0;
+  std::uint32_t ctas_of_unit_ = 1;
+  std::uint32_t clusters_[3] = {1, 1, 1};  // clusters of the grid in x, y, z
+  bool cooperative_ = false, may_spin_ = false;
+  static constexpr std::size_t kInline = 256;
+  alignas(16) std::uint8_t inline_params_[kInline];
+  std::unique_ptr<std::uint8_t[]> params_;
+};
+
+}  // namespace anywarp

@@ -1,0 +1,332 @@
+#include "resident.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "fault.h"
+
+namespace anywarp {
+
+namespace {
+
+constexpr std::size_t kGuard = std::size_t{64} << 10;
+constexpr std::size_t kSharedAlignment = 1024;
+// A 32-bit shared address reaches this far; addresses are cheap, and no stray offset can then hit anything.
+constexpr std::size_t kReach = std::size_t{4} << 30;
+
+std::size_t round_up(std::size_t value, std::size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+std::size_t page_bytes() {
+  static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+std::uint8_t* reserve(std::size_t bytes) {
+  void* p = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? nullptr : static_cast<std::uint8_t*>(p);
+}
+
+[[noreturn]] void invalid_barrier(const abi::Warp& warp) {
+  Fault fault;
+  fault.cause = Fault::Cause::trap;
+  fault.trap = abi::Trap::INVALID_BARRIER;
+  fault.detail = warp.barrier_id > 15 ? warp.barrier_id : warp.barrier_threads;
+  fault.lanes = warp.arrived;
+  Guard::leave(std::move(fault));
+}
+
+// A CTA that polls and also makes progress (a loop around a barrier that looks at a flag) must not keep its thread for ever.
+constexpr std::uint32_t kTurns = 256;
+
+}  // namespace
+
+Resident::Resident() = default;
+
+Resident::~Resident() {
+  if (window_ != nullptr) munmap(window_, window_bytes_);
+  if (memory_ != nullptr) munmap(memory_, memory_bytes_);
+  if (stacks_ != nullptr) munmap(stacks_, stacks_bytes_);
+}
+
+bool Resident::provide(const Needs& needs) {
+  const std::size_t page = page_bytes();
+  if (window_ == nullptr) {
+    for (const std::size_t reach : {kReach, std::size_t{1} << 20}) {
+      window_bytes_ = kGuard + reach + kGuard;
+      window_ = reserve(window_bytes_);
+      if (window_ != nullptr) break;
+    }
+    if (window_ == nullptr) return false;
+  }
+  // Pages behind the CTA's shared memory stay inaccessible, so that running off its end is noticed.
+  const std::size_t shared = round_up(std::max<std::size_t>(needs.shared, 1), page);
+  if (shared > shared_committed_ && mprotect(window_ + kGuard, shared, PROT_READ | PROT_WRITE) != 0) return false;
+  if (shared < shared_committed_) mprotect(window_ + kGuard + shared, shared_committed_ - shared, PROT_NONE);
+  shared_committed_ = shared;
+
+  const std::size_t frame = round_up(needs.frame, 64), local = round_up(needs.local, 64);
+  const std::size_t warps_bytes = round_up(needs.warps * sizeof(abi::Warp), 64);
+  const std::size_t bytes = warps_bytes + needs.warps * (frame + local);
+  const std::size_t wanted = round_up(bytes, page) + 2 * kGuard;
+  if (wanted > memory_bytes_) {
+    if (memory_ != nullptr) munmap(memory_, memory_bytes_);
+    memory_bytes_ = std::max(wanted, 2 * kGuard + (std::size_t{64} << 10));
+    memory_ = reserve(memory_bytes_);
+    if (memory_ == nullptr || mprotect(memory_ + kGuard, memory_bytes_ - 2 * kGuard, PROT_READ | PROT_WRITE) != 0) {
+      if (memory_ != nullptr) munmap(memory_, memory_bytes_);
+      memory_ = nullptr;
+      memory_bytes_ = 0;
+      return false;
+    }
+  }
+  const std::size_t stack = round_up(needs.stack, page);
+  if (stack != 0 && (stack_stride_ != stack + kGuard || stacks_bytes_ < kGuard + needs.warps * (stack + kGuard))) {
+    if (stacks_ != nullptr) munmap(stacks_, stacks_bytes_);
+    stack_stride_ = stack + kGuard;
+    stacks_bytes_ = kGuard + needs.warps * stack_stride_;
+    stacks_ = reserve(stacks_bytes_);
+    bool ok = stacks_ != nullptr;
+    for (std::uint32_t w = 0; ok && w < needs.warps; ++w)
+      ok = mprotect(stacks_ + kGuard + w * stack_stride_, stack, PROT_READ | PROT_WRITE) == 0;
+    if (!ok) {
+      if (stacks_ != nullptr) munmap(stacks_, stacks_bytes_);
+      stacks_ = nullptr;
+      stacks_bytes_ = stack_stride_ = 0;
+      return false;
+    }
+  }
+  static_assert(kGuard % kSharedAlignment == 0);
+  needs_ = needs;
+  cta.shared = window_ + kGuard;
+  cta.runtime = this;
+  std::uint8_t* at = memory_ + kGuard;
+  warps_ = reinterpret_cast<abi::Warp*>(at);
+  cta.warps = warps_;
+  at += warps_bytes;
+  for (std::uint32_t w = 0; w < needs.warps; ++w) {
+    abi::Warp& warp = warps_[w];
+    warp = {};
+    warp.index = w;
+    warp.frame = at;
+    at += frame;
+    warp.local = at;
+    at += local;
+    warp.stack = stack != 0 ? stacks_ + kGuard + w * stack_stride_ : nullptr;
+  }
+  return true;
+}
+
+void Resident::start(const abi::Launch& launch, std::uint64_t index) {
+  linear = index;
+  cta.ctaid[0] = static_cast<std::uint32_t>(index % launch.grid[0]);
+  cta.ctaid[1] = static_cast<std::uint32_t>(index / launch.grid[0] % launch.grid[1]);
+  cta.ctaid[2] = static_cast<std::uint32_t>(index / launch.grid[0] / launch.grid[1]);
+  cta.current_warp = 0;
+  for (std::uint32_t w = 0; w < launch.warps; ++w) {
+    const std::uint32_t threads = std::min(launch.threads - w * abi::kWarp, abi::kWarp);
+    const std::uint32_t mask = threads == abi::kWarp ? ~0u : (1u << threads) - 1;
+    warps_[w].pc = 0;
+    warps_[w].exists = mask;
+    warps_[w].live = mask;
+    live_[w] = mask;
+    yield_pc_[w] = ~0u;
+    cluster_phase_[w] = 0;
+  }
+  live_threads_ = launch.threads;
+  ready_ = launch.warps == 32 ? ~0u : (1u << launch.warps) - 1;
+  next_ready_ = yielded_ = cluster_waiting_ = 0;
+  for (std::uint32_t left = active_barriers_; left != 0; left &= left - 1) barriers_[std::countr_zero(left)] = {};
+  active_barriers_ = 0;
+}
+
+void Resident::complete(std::uint32_t id) {
+  Barrier& b = barriers_[id];
+  for (std::uint32_t left = b.reduces; left != 0; left &= left - 1) {
+    abi::Warp& warp = warps_[std::countr_zero(left)];
+    switch (static_cast<abi::Reduction>(warp.barrier_reduction)) {
+      case abi::Reduction::POPC: warp.barrier_result = b.count; break;
+      case abi::Reduction::AND: warp.barrier_result = b.all; break;
+      case abi::Reduction::OR: warp.barrier_result = b.any; break;
+      case abi::Reduction::NONE: break;
+    }
+  }
+  next_ready_ |= b.waiting;
+  b = {};
+  active_barriers_ &= ~(1u << id);
+  progress_ = true;
+}
+
+// False if the arrival makes no sense.
+bool Resident::arrive(std::uint32_t index, abi::Warp& warp, bool blocks) {
+  const std::uint32_t id = warp.barrier_id;
+  if (id > 15) return false;
+  Barrier& b = barriers_[id];
+  active_barriers_ |= 1u << id;
+  std::uint32_t lanes = static_cast<std::uint32_t>(std::popcount(warp.arrived));
+  std::uint32_t expected = live_threads_;
+  if (warp.barrier_threads != 0) {
+    // An explicit count is a multiple of the warp's size and counts whole warps, whatever lanes of them exist.
+    if (warp.barrier_threads % abi::kWarp != 0) return false;
+    if (warp.arrived == warp.live) lanes = abi::kWarp;
+    expected = b.expected = warp.barrier_threads;
+  }
+  b.arrived += lanes;
+  if (blocks) b.waiting |= 1u << index;
+  if (warp.barrier_reduction != 0) {
+    const std::uint32_t set = warp.barrier_predicates & warp.arrived;
+    b.count += static_cast<std::uint32_t>(std::popcount(set));
+    b.all &= set == warp.arrived ? 1u : 0u;
+    b.any |= set != 0 ? 1u : 0u;
+    if (blocks) b.reduces |= 1u << index;
+  }
+  if (b.arrived >= expected) complete(id);
+  return true;
+}
+
+void Resident::lanes_exited(std::uint32_t index, std::uint32_t live) {
+  const auto gone = static_cast<std::uint32_t>(std::popcount(live_[index]) - std::popcount(live));
+  live_[index] = live;
+  live_threads_ -= gone;
+  progress_ = true;
+  // Those who have exited are no longer expected.
+  for (std::uint32_t left = active_barriers_; left != 0; left &= left - 1) {
+    const auto id = static_cast<std::uint32_t>(std::countr_zero(left));
+    if (barriers_[id].expected == 0 && barriers_[id].arrived >= live_threads_) complete(id);
+  }
+  if (cluster_ != nullptr) {
+    cluster_->live -= gone;
+    check_cluster();
+  }
+}
+
+void Resident::check_cluster() {
+  if (cluster_->arrived != 0 && cluster_->arrived >= cluster_->live) {
+    ++cluster_->phase;
+    cluster_->arrived = 0;
+    progress_ = true;
+  }
+}
+
+void Resident::release_cluster_waiters() {
+  for (std::uint32_t left = cluster_waiting_; left != 0; left &= left - 1) {
+    const int w = std::countr_zero(left);
+    if (cluster_->phase != cluster_phase_[w]) {
+      cluster_waiting_ &= ~(1u << w);
+      ready_ |= 1u << w;
+    }
+  }
+}
+
+Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry entry, std::uint32_t rounds) {
+  progress_ = false;
+  bool moved = false;  // in any round of this call
+  bool polled = false;
+  std::uint32_t idle = 0;
+  for (std::uint32_t turns = 0;; ++turns) {
+    if (polled && turns >= kTurns) {
+      progress_ = moved;
+      return Outcome::waiting;
+    }
+    progress_ = false;
+    std::uint32_t ready = ready_;
+    ready_ = 0;
+    while (ready != 0) {
+      const auto index = static_cast<std::uint32_t>(std::countr_zero(ready));
+      const std::uint32_t bit = 1u << index;
+      ready &= ready - 1;
+      abi::Warp& warp = warps_[index];
+      cta.current_warp = index;
+      const auto status = static_cast<abi::Status>(entry(&launch, &cta, &warp));
+      if (status == abi::Status::EXITED) {
+        warp.live = 0;
+        lanes_exited(index, 0);
+        continue;
+      }
+      if (warp.live != live_[index]) lanes_exited(index, warp.live);
+      switch (status) {
+        case abi::Status::BARRIER:
+          if (!arrive(index, warp, true)) [[unlikely]]
+            invalid_barrier(warp);
+          break;
+        case abi::Status::ARRIVED:
+          if (!arrive(index, warp, false)) [[unlikely]]
+            invalid_barrier(warp);
+          next_ready_ |= bit;
+          progress_ = true;
+          break;
+        case abi::Status::YIELD:
+          yielded_ |= bit;
+          polled = true;
+          if (yield_pc_[index] != warp.pc) {
+            yield_pc_[index] = warp.pc;
+            progress_ = true;
+          }
+          break;
+        case abi::Status::CLUSTER_ARRIVED:
+          next_ready_ |= bit;
+          progress_ = true;
+          if (cluster_ != nullptr) {
+            cluster_phase_[index] = cluster_->phase;
+            cluster_->arrived += static_cast<std::uint32_t>(std::popcount(warp.arrived));
+            check_cluster();
+          }
+          break;
+        case abi::Status::CLUSTER_WAIT:
+          if (cluster_ == nullptr || cluster_->phase != cluster_phase_[index])
+            next_ready_ |= bit;
+          else
+            cluster_waiting_ |= bit;
+          break;
+        case abi::Status::EXITED: break;
+      }
+    }
+    moved |= progress_;
+    ready_ = next_ready_;
+    next_ready_ = 0;
+    if (cluster_waiting_ != 0) release_cluster_waiters();
+    if (ready_ != 0) {
+      // Pollers run again together with those who can go on.
+      ready_ |= yielded_;
+      yielded_ = 0;
+      idle = 0;
+      continue;
+    }
+    if (live_threads_ == 0) {
+      progress_ = true;
+      return Outcome::finished;
+    }
+    if (yielded_ == 0) {
+      progress_ = moved;
+      return cluster_waiting_ != 0 ? Outcome::waiting : Outcome::deadlock;
+    }
+    idle = progress_ ? 0 : idle + 1;
+    if (idle >= rounds) {
+      ready_ = yielded_;
+      yielded_ = 0;
+      progress_ = moved;
+      return Outcome::waiting;
+    }
+    ready_ = yielded_;
+    yielded_ = 0;
+  }
+}
+
+const char* Resident::describe(std::uintptr_t address) const {
+  const auto within = [address](const std::uint8_t* base, std::size_t bytes) {
+    return base != nullptr && address - reinterpret_cast<std::uintptr_t>(base) < bytes;
+  };
+  if (within(window_, window_bytes_)) return "shared memory";
+  if (within(memory_, memory_bytes_)) return "local memory";
+  if (within(stacks_, stacks_bytes_)) return "a call stack";
+  return nullptr;
+}
+
+bool Resident::in_stack_guard(std::uintptr_t address) const {
+  return stacks_ != nullptr && address - reinterpret_cast<std::uintptr_t>(stacks_) < stacks_bytes_;
+}
+
+}  // namespace anywarp
