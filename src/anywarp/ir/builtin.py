@@ -149,5 +149,19 @@ class ServiceCall(Effect):
         super().__init__()
         self.name = name
 
+    def lower(self, w: Any, op: Any) -> Any:
+        """Arguments and results go through arrays of 32 elements on the stack, as `abi.SERVICES` has them."""
+        arrays = []
+        for operand in op.operands:
+            v = w.vector(operand)
+            v = w.cast(v, f"i{v.bits}")
+            array = w.scratch(v.elem)
+            w.store(v, array, 64)
+            arrays.append(array)
+        results = [w.scratch(f"i{r.width}") for r in op.results]
+        taken = {"assertfail": 4}.get(self.name, len(arrays))  # __assertfail's character size is of no use
+        w.service(self.name, "void", w.launch, w.cta, w.active, *arrays[:taken], *results)
+        return [w.load(f"i{r.width}", 32, array, 64) for r, array in zip(op.results, results)]
+
 
 __all__ = ["Builtin", "Effect", "lane_wise"]

@@ -3,6 +3,7 @@
 from anywarp.isa import (
     addresses,
     approximate,
+    atomics,
     comparison,
     control_flow,
     conversion,
@@ -29,6 +30,7 @@ from anywarp.isa import (
 __all__ = [
     "addresses",
     "approximate",
+    "atomics",
     "comparison",
     "control_flow",
     "conversion",

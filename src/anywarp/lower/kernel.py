@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from anywarp import abi
 from anywarp.analysis.shapes import Shapes, analyse
 from anywarp.ir import model
+from anywarp.isa import synchronisation
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
 
@@ -25,6 +26,7 @@ class Lowered:
     frame_bytes: int
     local_bytes: int  # a thread
     static_shared_bytes: int
+    may_spin: bool  # polls memory that other CTAs or kernels write
     shapes: Shapes
 
 
@@ -158,6 +160,7 @@ class KernelEmitter(ControlEmitter):
             frame_bytes=-(-self.frame_bytes // 64) * 64,
             local_bytes=self.local_bytes,
             static_shared_bytes=self.function.shared.bytes,
+            may_spin=any(op.op.is_cut and not isinstance(op.op, synchronisation.BarrierSync | synchronisation.BarrierReduce | synchronisation.BarrierArrive) for op in self.function.operations()),
             shapes=self.shapes,
         )
 
