@@ -87,6 +87,13 @@ class WarpEmitter(Emitter):
         self.entry_lines.append(f"  {name} = alloca [{n} x {elem}], align 64")
         return V("ptr", 1, name)
 
+    def shared_scratch(self, name: str, size: int) -> V:
+        """Stack memory of `size` bytes for short-lived use, one for all that ask for it by this name in this function."""
+        known: dict[str, V] = self.__dict__.setdefault("_shared_scratch", {})
+        if name not in known:
+            known[name] = self.scratch("i8", size)
+        return known[name]
+
     @property
     def entry_lines(self) -> list[str]:
         """Lines that the function's entry block must begin with."""
