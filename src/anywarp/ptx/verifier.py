@@ -57,6 +57,13 @@ class _Scope:
 
     def range_of(self, name: str) -> RegisterDeclaration | None:
         """The `%r<10>` that declares `%r3`."""
+        prefix = name.rstrip("0123456789")
+        digits = name[len(prefix) :]
+        declaration = self.ranges.get(prefix)
+        is_index = 0 < len(digits) < 10 and (digits[0] != "0" or digits == "0")
+        if declaration is not None and is_index and int(digits) < (declaration.count or 0):
+            return declaration
+        # A prefix may end in digits itself: `%r1<10>` declares `%r10` to `%r19`.
         end = split = len(name)
         while split > 1 and "0" <= name[split - 1] <= "9" and end - split < 10:
             split -= 1
