@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from anywarp.ptx import parse, tree
+from anywarp.ptx import PtxError, parse, tree, verify
 from anywarp.ptx.tree import (
     Address,
     AddressList,
@@ -337,6 +337,38 @@ def test_parameters_in_the_body_before_ptx_1_4() -> None:
         ".version 1.3\n.target sm_10\n.entry k { .param .u32 a; .reg .u32 %r1; ld.param.u32 %r1, [a]; exit; }"
     )
     assert [p.name for p in module.functions["k"].params] == ["a"]
+
+
+OLD = """.version 1.4
+.target sm_10, map_f64_to_f32
+.reg .u32 %ra<17>;
+.reg .pred shared;
+.file 1 "<command-line>"
+.entry k (
+  .param .u64 __cudaparm_k_p)
+{
+  .reg .u16 %rh<4>;
+  .loc 1 1 0
+$LDWbegin_k:
+  mov.u16 %rh1, %ctaid.x;
+  mov.u32 %ra3, 1;
+  exit;
+$LDWend_k:
+} // k
+@@DWARF .section .debug_info
+"""
+
+
+def test_old_compilers_output() -> None:
+    module = parse(OLD)
+    verify(module)
+    first = (module.functions["k"].body or [])[0]
+    assert first == tree.RegisterDeclaration("u32", "%ra", 17, 3)
+
+
+def test_registers_that_functions_share_are_refused() -> None:
+    with pytest.raises(PtxError, match="'%ra' of the module is used by 'k' and 'f'"):
+        parse(OLD + ".func f () { mov.u32 %ra4, 1; ret; }")
 
 
 def test_branch_and_call_tables() -> None:

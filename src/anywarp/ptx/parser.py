@@ -17,7 +17,7 @@ from anywarp.ptx.declarations import LINKAGES, SPACES, DeclarationParser, Linkag
 from anywarp.ptx.lexer import Lexer
 from anywarp.ptx.names import FUNCTION_DIRECTIVES
 from anywarp.ptx.source import Source
-from anywarp.ptx.tree import Function, Module, Statement, Variable
+from anywarp.ptx.tree import Function, Module, RegisterDeclaration, Statement, Variable
 
 FunctionLinkage: TypeAlias = Literal["", "visible", "extern", "weak"]
 
@@ -48,6 +48,8 @@ class _ModuleParser:
         self.lexer = Lexer(source)
         self.declarations = DeclarationParser(self.lexer)
         self.body = BodyParser(self.lexer, self.declarations, self._file)
+        self.registers: list[RegisterDeclaration] = []  # of the module, which PTX 1.x allows
+        self.register_users: dict[str, str] = {}
         self.module = Module((0, 0), "", (), 32, {}, {}, {}, {})
 
     def parse(self) -> Module:
@@ -75,6 +77,10 @@ class _ModuleParser:
                 self._section()
             elif word == ".pragma":
                 module.pragmas += tuple(pragmas(lexer))
+            elif word == ".reg":
+                line = self.source.place(lexer.start)[0]
+                lexer.advance()
+                self.registers.extend(self.declarations.registers(line))
             elif word == ".alias":
                 self._alias()
             elif word == ";":
@@ -194,7 +200,10 @@ class _ModuleParser:
         while lexer.kind == "directive":
             self._function_directive(function)
         if lexer.text == "{":
+            begin = lexer.end
             function.body = self.body.parse()
+            if self.registers:
+                self._take_registers(function, begin, lexer.previous_end)
             if kind == "entry" and self.module.version < _PARAMETER_LISTS_SINCE:
                 _move_parameters(function)
         elif lexer.text == ";":
@@ -203,6 +212,29 @@ class _ModuleParser:
             raise lexer.error("'{' or ';'")
         self.declarations.close_scope()
         self._add_function(function, start)
+
+    def _take_registers(self, function: Function, begin: int, end: int) -> None:
+        """Give the function the registers of the module that its text, from `begin` to `end`, names.
+
+        The tree has no registers of a module. nvopencc declared some (`%ra<17>`) and left them alone; one that several
+        functions share would need a place that outlives a call, so that is an error.
+        """
+        assert function.body is not None
+        own = {s.name for s in function.body if isinstance(s, RegisterDeclaration)}
+        for declaration in self.registers:
+            name = declaration.name
+            pattern = re.escape(name) + (r"\d+" if declaration.count is not None else "")
+            used = re.compile(rf"(?<![\w$%]){pattern}(?![\w$])", re.ASCII).search(self.source.text, begin, end)
+            if name in own or used is None:
+                continue
+            other = self.register_users.setdefault(name, function.name)
+            if other != function.name:
+                raise self.source.error(
+                    f"the register '{name}' of the module is used by '{other}' and '{function.name}'; "
+                    "registers that functions share are not supported",
+                    used.start(),
+                )
+            function.body.insert(0, declaration)
 
     def _function_directive(self, function: Function) -> None:
         lexer = self.lexer
