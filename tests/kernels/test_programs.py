@@ -1,0 +1,42 @@
+"""Every kernel of programs/: the compiled code leaves the same bytes as the interpreter, and what the file expects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.kernels import case_file, routes
+from tests.kernels.differential import compare, run_compiled
+from anywarp.ptx import parse
+from anywarp.reference.machine import pack_arguments
+
+FILES = case_file.programs()
+
+
+@pytest.fixture(scope="module", params=[r.name for r in routes.available()] or ["none"])
+def route(request: pytest.FixtureRequest) -> object:
+    if request.param == "none":
+        pytest.skip("no compiled route: build libcuda (cmake --build build) or set ANYWARP_LIBCUDA")
+    return next(r for r in routes.available() if r.name == request.param)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[p.stem for p in FILES])
+def test_compiled_code_agrees_with_the_interpreter(path: Path, route: routes.Route) -> None:
+    kernel = case_file.read(path)
+    case = kernel.case
+    if kernel.is_ordered and kernel.fails is None:
+        compare(case, route)
+    addresses = [route.allocate(b.data) for b in case.buffers]
+    try:
+        given = iter(addresses)
+        arguments = [next(given) if isinstance(a, case_file.Buffer) else a for a in case.arguments]
+        outcome = run_compiled(case, route, addresses, pack_arguments(parse(case.ptx).functions[case.entry], arguments))
+    finally:
+        for address in addresses:
+            route.release(address)
+    if kernel.fails is not None:
+        assert outcome.error is not None, f"expected {kernel.fails}"
+        return
+    kernel.prints = None  # goes to stdout
+    kernel.check(outcome)
