@@ -241,8 +241,9 @@ def _all_finite(g: Emitter, *values: V) -> V:
 
 
 def _fused_double(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
-    """a * b + c by `mode` ("rz", "rp"). The product and the addend are scaled so that the larger has exponent 0; the smaller
-    one's exponent is held at -300 or more, where only its sign matters. The three parts of what is missing follow Boldo and Muller (ErrFmaNearest)."""
+    """a * b + c by `mode` ("rz", "rp"). The product and the addend are scaled so that the larger has exponent 0; the smaller one's
+    exponent is held at -300 or more, where only its sign matters. The three parts of what is missing follow Boldo and Muller
+    (ErrFmaNearest)."""
     n = a.n
     (ma, ea), (mb, eb), (mc, ec) = (_take_apart(g, x) for x in (a, b, c))
     ep = g.add(ea, eb)
