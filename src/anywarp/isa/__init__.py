@@ -10,6 +10,7 @@ from anywarp.isa import (
     extended_precision,
     floating_point,
     floating_point_minmax,
+    floating_point_mixed,
     half,
     half_compare,
     integer,
@@ -24,6 +25,8 @@ from anywarp.isa import (
     shuffle,
     special_registers,
     synchronisation,
+    video,
+    video_simd,
     vote,
 )
 
@@ -37,6 +40,7 @@ __all__ = [
     "extended_precision",
     "floating_point",
     "floating_point_minmax",
+    "floating_point_mixed",
     "half",
     "half_compare",
     "integer",
@@ -51,5 +55,7 @@ __all__ = [
     "shuffle",
     "special_registers",
     "synchronisation",
+    "video",
+    "video_simd",
     "vote",
 ]
