@@ -321,13 +321,13 @@ def _by_variable_table(g: Emitter, a: V, b: V, c: V, table: V) -> V:
 
 def shift(g: Emitter, op: str, a: V, amount: V) -> V:
     """`op` (shl, lshr, ashr) with the amount clamped to the width: a result of 0, or of sign bits. `amount` is a 32-bit number."""
-    limit = g.const("i32", a.bits - (op == "ashr"))
     if op == "ashr":
-        return g.ashr(a, g.resize(g.intrinsic("llvm.umin", amount, limit), a.elem, False))
-    fits = g.icmp("ult", amount, limit)
-    # the amount is cut to the width for LLVM; machines whose shifts clamp take select and mask together as one instruction
-    inside = g.resize(g.and_(amount, g.const("i32", a.bits - 1)), a.elem, False)
-    return g.select(fits, g.binary(op, a, inside), g.zero_like(a))
+        return g.ashr(a, g.resize(g.intrinsic("llvm.umin", amount, g.const("i32", a.bits - 1)), a.elem, False))
+    if a.bits < 32:
+        amount = g.intrinsic("llvm.umin", amount, g.const("i32", a.bits))
+    amount = g.resize(amount, a.elem, False)
+    # a select does not pass on the poison of the value that it leaves: where shifts clamp (vpsllvd), this is one instruction
+    return g.select(g.icmp("ult", amount, g.const(a.elem, a.bits)), g.binary(op, a, amount), g.zero_like(a))
 
 
 @instruction
