@@ -78,7 +78,10 @@ class Program:
             self._keep.append(keep)
             if variable.initializer:
                 width = types.width(variable.type) // 8
-                raw = b"".join((getattr(i, "value", getattr(i, "bits", 0)) & ((1 << 8 * width) - 1)).to_bytes(width, "little") for i in variable.initializer)
+                raw = b"".join(
+                    (getattr(i, "value", getattr(i, "bits", 0)) & ((1 << 8 * width) - 1)).to_bytes(width, "little")
+                    for i in variable.initializer
+                )
                 ctypes.memmove(address, raw, len(raw))
             self.symbols[name] = address
         return self.symbols[name]
@@ -96,7 +99,14 @@ class Program:
             self._cache[key].function = function  # type: ignore[attr-defined]
         return self._cache[key]
 
-    def run(self, entry: str, grid: tuple[int, int, int], block: tuple[int, int, int], arguments: list[tuple[str, object]], dynamic_shared: int = 0) -> None:
+    def run(
+        self,
+        entry: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        arguments: list[tuple[str, object]],
+        dynamic_shared: int = 0,
+    ) -> None:
         """Runs a grid to its end. `arguments`: (struct format, value) by parameter."""
         variant = variant_of(block)
         compiled = self.compile(entry, variant)
@@ -124,7 +134,14 @@ class Program:
         warp_states = [states + w * abi.WARP_STATE.size for w in range(warps)]
         for w, state in enumerate(warp_states):
             exists = 0xFFFFFFFF if (w + 1) * 32 <= threads else (1 << threads % 32) - 1
-            _poke(state, abi.WARP_STATE, index=w, exists=exists, frame=frames + w * lowered.frame_bytes, local=local + 32 * w * lowered.local_bytes)
+            _poke(
+                state,
+                abi.WARP_STATE,
+                index=w,
+                exists=exists,
+                frame=frames + w * lowered.frame_bytes,
+                local=local + 32 * w * lowered.local_bytes,
+            )
         if not lowered.is_stepped:
             straight = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)(compiled.address)
             straight(launch, cta, 0, grid[0] * grid[1] * grid[2])
@@ -171,7 +188,11 @@ def _run_cta(step: object, launch: int, cta: int, warps: list[int]) -> None:
                     for other, barrier in list(waiting.items()):
                         if barrier == number:
                             kind = abi.Reduction(_peek(warps[other], abi.WARP_STATE, "barrier_reduction"))
-                            result = {abi.Reduction.POPC: ones, abi.Reduction.AND: int(ones == lanes_), abi.Reduction.OR: int(ones > 0)}.get(kind, 0)
+                            result = {
+                                abi.Reduction.POPC: ones,
+                                abi.Reduction.AND: int(ones == lanes_),
+                                abi.Reduction.OR: int(ones > 0),
+                            }.get(kind, 0)
                             _poke(warps[other], abi.WARP_STATE, barrier_result=result)
                             del waiting[other]
                     del arrived[number]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import case_file, routes
-from tests.kernels.differential import compare, run_compiled
 from anywarp.ptx import parse
 from anywarp.reference.machine import pack_arguments
+from tests.kernels import case_file, routes
+from tests.kernels.differential import compare, run_compiled
 
 FILES = case_file.programs()
 
