@@ -64,6 +64,7 @@ class Route(Protocol):
     """Something that runs PTX. Device memory is named by address."""
 
     name: str
+    has_services: bool  # printf, malloc, trap work
 
     def allocate(self, data: bytes) -> int: ...
 

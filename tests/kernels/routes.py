@@ -1,29 +1,34 @@
-"""The compiled routes that are there: our libcuda through ctypes, and `tests.kernels.jit` if that module exists.
+"""The compiled routes that are there: the compiler's code in this process (jit.py), and our libcuda through ctypes.
 
-`ANYWARP_LIBCUDA` names the library; otherwise it is looked for in the build folder and in the installed package. `jit` has to offer a class
-`Jit` that is a `differential.Route`.
+`ANYWARP_LIBCUDA` names the library; otherwise it is looked for in the build folder and in the installed package.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
+import faulthandler
 import importlib.util
+import mmap
 import os
+import signal
+import traceback
 from functools import lru_cache
 from pathlib import Path
 
+from anywarp.codegen import llvm as codegen
+from anywarp.ptx import UnsupportedInstruction
+from anywarp.reference import layout
+from tests.kernels import jit
 from tests.kernels.differential import Dim, Route
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 20  # for one launch
 
 
 @lru_cache(maxsize=1)
 def available() -> tuple[Route, ...]:
     """All routes that can be used on this machine."""
-    found: list[Route] = []
-    if importlib.util.find_spec("tests.kernels.jit") is not None:
-        found.append(importlib.import_module("tests.kernels.jit").Jit())
+    found: list[Route] = [Jit()]
     library = find_library()
     if library is not None:
         found.append(Driver(library))
@@ -42,8 +47,86 @@ def find_library() -> Path | None:
     return max(places, key=lambda p: p.stat().st_mtime, default=None)
 
 
+class CompilerFailure(Exception):
+    """The compiler raised something that is no error of the program."""
+
+
+class Jit:
+    """The compiler's code by LLVM's JIT with a scheduler in Python (jit.py). Compiling and running happen in a forked child that shares the
+    buffers, so that a crash is a failed launch. What the compiler refuses is an exception of its own, not a failed launch."""
+
+    name = "jit"
+    has_services = False  # printf, malloc, trap
+
+    def __init__(self) -> None:
+        self._buffers: dict[int, mmap.mmap] = {}
+        codegen.target_machine()
+
+    def allocate(self, data: bytes) -> int:
+        memory = mmap.mmap(-1, max(1, len(data)))
+        memory[: len(data)] = data
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        self._buffers[address] = memory
+        return address
+
+    def read(self, address: int, size: int) -> bytes:
+        return self._buffers[address][:size]
+
+    def release(self, address: int) -> None:
+        del self._buffers[address]
+
+    def launch(self, ptx: str, entry: str, grid: Dim, block: Dim, parameters: bytes, dynamic_shared: int) -> None:
+        incoming, outgoing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            report = b""
+            try:
+                for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGILL, signal.SIGBUS, signal.SIGABRT, signal.SIGALRM):
+                    signal.signal(number, signal.SIG_DFL)
+                faulthandler.disable()
+                signal.alarm(SECONDS)
+                report = _compile_and_run(ptx, entry, grid, block, parameters, dynamic_shared)
+            finally:
+                os.write(outgoing, report)
+                os._exit(0)
+        os.close(outgoing)
+        with os.fdopen(incoming, "rb") as pipe:
+            kind, _, message = pipe.read().decode().partition("\n")
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            raise RuntimeError(f"died of {signal.Signals(os.WTERMSIG(status)).name}")
+        if kind == "unsupported":
+            raise UnsupportedInstruction(message)
+        if kind == "compiler":
+            raise CompilerFailure(message)
+        if kind != "done":
+            raise RuntimeError(message)
+
+
+def _compile_and_run(ptx: str, entry: str, grid: Dim, block: Dim, parameters: bytes, dynamic_shared: int) -> bytes:
+    try:
+        program = jit.Program(ptx)
+        program.compile(entry, jit.variant_of(block))
+    except UnsupportedInstruction as error:
+        return f"unsupported\n{error.message}".encode()
+    except BaseException:
+        return f"compiler\n{traceback.format_exc(limit=-6)}".encode()[:60000]
+    try:
+        offsets = layout.Offsets()
+        arguments: list[tuple[str, object]] = []
+        for parameter in program.module.functions[entry].params:
+            at = offsets.place(parameter)
+            arguments.append(("", parameters[at : offsets.bytes]))
+        program.run(entry, grid, block, arguments, dynamic_shared)
+    except BaseException as error:
+        return f"launch\n{type(error).__name__}: {error}".encode()[:60000]
+    return b"done\n"
+
+
 class Driver:
     """The driver API, as a client calls it."""
+
+    has_services = True
 
     def __init__(self, library: Path) -> None:
         self.name = "libcuda"
