@@ -1,0 +1,55 @@
+"""Which functions are implemented: found in the headers of `src/runtime/{driver,cudart}/`, stated nowhere else.
+
+A function is implemented if a header there declares its implementation at the start of a line:
+
+    CUresult memAlloc(CUdeviceptr* dptr, size_t bytesize);
+
+The name is the symbol's without `cu` (`cuda`, `__cuda`), its first letter in lower case. `cuMemAlloc_v2` calls `memAlloc_v2` if that is
+declared, else a declared version with the same parameter types, else `memAlloc` if its parameters are those of the newest version.
+
+Where a function has a twin for the per-thread default stream (`_ptds`, `_ptsz`), its implementation gets the stream to use: in place of a null
+`CUstream` parameter, or as one more, last parameter if it has none.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .table import Api, Function
+
+_IMPLEMENTATION = re.compile(r"^(?!using|return|static|typedef)[A-Za-z_][\w:]*(?:\s|\s*\*+\s*)+(\w+)\(", re.MULTILINE)
+
+
+def declared(headers: Path) -> frozenset[str]:
+    """The names of all functions that the headers (`*.h`) in a directory declare at the start of a line."""
+    names: set[str] = set()
+    for header in sorted(headers.glob("*.h")):
+        names.update(_IMPLEMENTATION.findall(header.read_text(encoding="utf-8")))
+    return frozenset(names)
+
+
+def plain_name(symbol: str) -> str:
+    """cuMemAlloc_v2 -> memAlloc_v2, __cudaRegisterVar -> registerVar."""
+    name = re.sub(r"^(__cuda|cuda|cu)", "", symbol)
+    return name[0].lower() + name[1:]
+
+
+def implementation(api: Api, function: Function, names: frozenset[str]) -> str:
+    """The name of the C++ function that implements one form of a function; empty if there is none."""
+    exact = plain_name(function.symbol)
+    forms = api.by_base[function.base]
+    if exact in names and (function.version > 1 or len({f.symbol for f in forms}) == 1 or function == forms[0]):
+        return exact
+    base = plain_name(function.base)
+    same = [f for f in forms if api.same_parameters(f.signature, function.signature)]
+    for form in same:
+        name = plain_name(form.symbol)
+        if form.version > 1 and name in names:
+            return name
+    if forms[0] in same and base in names:
+        return base
+    explicit = f"{base}_v1"  # an oldest form that differs from the newest, and is implemented for itself
+    if function.version == 1 and explicit in names:
+        return explicit
+    return ""

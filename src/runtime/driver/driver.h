@@ -1,0 +1,27 @@
+// The driver API's behaviour: all chapters. Each header declares the functions of one chapter of the manual under the names that
+// src/anywarp/api/implemented.py derives from the symbols; declaring one there is all it takes to make it implemented.
+#pragma once
+
+#include "driver/context.h"
+#include "driver/device.h"
+#include "driver/entry_point.h"
+#include "driver/error.h"
+#include "driver/event.h"
+#include "driver/execution.h"
+#include "driver/execution_old.h"
+#include "driver/graph.h"
+#include "driver/initialization.h"
+#include "driver/library.h"
+#include "driver/linker.h"
+#include "driver/memory.h"
+#include "driver/memory_copy.h"
+#include "driver/memory_pool.h"
+#include "driver/memory_set.h"
+#include "driver/module.h"
+#include "driver/occupancy.h"
+#include "driver/peer.h"
+#include "driver/primary_context.h"
+#include "driver/profiler.h"
+#include "driver/stream.h"
+#include "driver/stream_capture.h"
+#include "driver/unified_addressing.h"

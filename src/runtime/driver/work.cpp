@@ -1,0 +1,88 @@
+#include "driver/work.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "driver/execution.h"
+#include "driver/graph.h"
+#include "driver/memory.h"
+#include "driver/memory_pool.h"
+#include "driver/stream_capture.h"
+
+namespace anywarp::driver {
+namespace {
+
+struct Enqueue {
+  Stream& stream;
+
+  CUresult operator()(const EmptyWork&) const { return CUDA_SUCCESS; }
+  CUresult operator()(const KernelWork& w) const {
+    Arguments arguments;
+    arguments.buffer = w.parameters.data();
+    arguments.buffer_bytes = w.parameters.size();
+    std::string log;
+    const CUresult result = api(stream.launch(*w.function->kernel, w.shape, arguments, &log));
+    report_log(result, log);
+    return result;
+  }
+  CUresult operator()(const CopyWork& w) const { return w.copy.width ? api(stream.copy(w.copy)) : CUDA_SUCCESS; }
+  CUresult operator()(const FillWork& w) const { return api(stream.fill(fill_of(w.parameters))); }
+  CUresult operator()(const HostWork& w) const {
+    // After an error of the context the function is not called, as the manual says.
+    return api(stream.task([w](Result state) { if (state == Result::success) w.function(w.data); }, Where::pool));
+  }
+  CUresult operator()(const RecordWork& w) const { return is_valid(w.event) ? api(w.event->event.record(stream)) : CUDA_ERROR_INVALID_HANDLE; }
+  CUresult operator()(const WaitWork& w) const { return is_valid(w.event) ? api(stream.wait(w.event->event)) : CUDA_ERROR_INVALID_HANDLE; }
+  CUresult operator()(const AllocateWork&) const { return CUDA_SUCCESS; }  // the memory is there since the node was made
+  CUresult operator()(const FreeWork& w) const { return is_graph_memory(w.address) ? CUDA_SUCCESS : free_in_order(w.address, stream); }
+  CUresult operator()(const GraphWork& w) const {
+    for (const CUgraphNode node : ordered_nodes(*w.graph)) ANYWARP_TRY(enqueue(node->work, stream));
+    return CUDA_SUCCESS;
+  }
+};
+
+}  // namespace
+
+CUresult enqueue(const Work& work, Stream& stream) { return std::visit(Enqueue{stream}, work); }
+
+CUresult submit(const StreamUse& use, Work work) {
+  if (use.capture()) return capture_node(use, std::move(work));
+  return enqueue(work, *use.stream);
+}
+
+Fill fill_of(const CUDA_MEMSET_NODE_PARAMS& p) {
+  Fill fill;
+  fill.destination = pointer(p.dst);
+  fill.value = p.value;
+  fill.element_bytes = p.elementSize;
+  fill.width = p.width, fill.height = p.height;
+  fill.pitch = p.pitch;
+  return fill;
+}
+
+CUresult KernelWork::take(void** kernel_params, void** extra) {
+  const EntryInfo& info = function->kernel->info();
+  parameters.assign(info.param_bytes, 0);
+  pointers.clear();
+  if (kernel_params && extra) return CUDA_ERROR_INVALID_VALUE;
+  if (kernel_params) {
+    for (std::size_t i = 0; i < info.params.size(); ++i) {
+      if (!kernel_params[i]) return CUDA_ERROR_INVALID_VALUE;
+      std::memcpy(parameters.data() + info.params[i].offset, kernel_params[i], info.params[i].bytes);
+    }
+  } else if (extra) {
+    Arguments arguments;
+    ANYWARP_TRY(read_extra(extra, &arguments));
+    if (arguments.buffer_bytes > parameters.size()) return CUDA_ERROR_INVALID_VALUE;
+    if (arguments.buffer) std::memcpy(parameters.data(), arguments.buffer, arguments.buffer_bytes);
+  } else if (!info.params.empty()) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return CUDA_SUCCESS;
+}
+
+void report_log(CUresult result, const std::string& log) {
+  if (result != CUDA_SUCCESS && !log.empty()) std::fprintf(stderr, "anywarp: %s\n", log.c_str());
+}
+
+}  // namespace anywarp::driver

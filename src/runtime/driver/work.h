@@ -1,0 +1,85 @@
+// Work that a stream carries out now or a graph later: kernels, copies, fills, host functions, events, allocations.
+//
+// Entry points describe what they want as `Work` where the stream may be capturing (`submit`): it becomes a node of the graph, else it is
+// enqueued. Launches and copies of streams that do not capture go to the engine directly, without the description.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "driver/objects.h"
+
+namespace anywarp::driver {
+
+struct EmptyWork {};
+
+struct KernelWork {
+  CUfunc_st* function = nullptr;
+  CUkernel kernel = nullptr;  // as the program named it, if it did
+  LaunchShape shape;
+  std::vector<std::uint8_t> parameters;  // laid out as the kernel's manifest says
+  std::vector<void*> pointers;           // to each parameter in a buffer of the node: what queries give out
+  std::map<int, CUlaunchAttributeValue> attributes;
+
+  // Takes the parameters of a launch; invalid_value if there are none for a kernel that has some.
+  CUresult take(void** kernel_params, void** extra);
+};
+
+struct CopyWork {
+  CUDA_MEMCPY3D parameters{};
+  Copy copy;
+};
+
+struct FillWork {
+  CUDA_MEMSET_NODE_PARAMS parameters{};
+};
+
+struct HostWork {
+  CUhostFn function = nullptr;
+  void* data = nullptr;
+};
+
+struct RecordWork {
+  CUevent event = nullptr;
+};
+
+struct WaitWork {
+  CUevent event = nullptr;
+};
+
+// Memory of an allocation node: there from the making of the node until the last graph that holds the node is gone.
+struct GraphMemory {
+  explicit GraphMemory(CUdeviceptr at);
+  ~GraphMemory();
+  GraphMemory(const GraphMemory&) = delete;
+  GraphMemory& operator=(const GraphMemory&) = delete;
+  const CUdeviceptr address;
+};
+
+struct AllocateWork {
+  CUDA_MEM_ALLOC_NODE_PARAMS parameters{};
+  std::shared_ptr<GraphMemory> memory;
+};
+
+struct FreeWork {
+  CUdeviceptr address = 0;
+};
+
+struct GraphWork {
+  std::shared_ptr<CUgraph_st> graph;  // the node's own copy
+};
+
+using Work = std::variant<EmptyWork, KernelWork, CopyWork, FillWork, HostWork, RecordWork, WaitWork, AllocateWork, FreeWork, GraphWork>;
+
+// Enqueues the work, in order, in a stream that does not capture.
+CUresult enqueue(const Work& work, Stream& stream);
+// A node of the stream's capture, or `enqueue`.
+CUresult submit(const StreamUse& use, Work work);
+
+Fill fill_of(const CUDA_MEMSET_NODE_PARAMS& parameters);
+// Prints what the compiler said of a kernel that it refused.
+void report_log(CUresult result, const std::string& log);
+
+}  // namespace anywarp::driver
