@@ -22,7 +22,7 @@ class Move(Lane):
     """mov: a register or a constant"""
 
     syntax = "mov.type d, a"
-    modifiers = {"type": "pred b16 b32 b64 b128 u16 u32 u64 s16 s32 s64 f16 bf16 f16x2 bf16x2 f32 f64"}
+    modifiers = {"type": "pred b16 b32 b64 b128 u16 u32 u64 s16 s32 s64 f32 f64"}
     section = "9.7.9.3"
 
     def stride(self, operands: tuple[Shape, ...], constants: tuple[int | None, ...]) -> Rule | None:
