@@ -52,7 +52,23 @@ class CountLeadingZeros(_Count):
         return types.width(self.type) - a.bit_length()
 
     def lower(self, g: Emitter, a: V) -> V:
+        return leading_zeros(g, a)
+
+
+def leading_zeros(g: Emitter, a: V) -> V:
+    """As a 32-bit number; the width for 0. AVX2 has no instruction for it, and what LLVM puts together from table lookups is twice as
+    long as taking the exponent of a float."""
+    if a.n < 4 or "avx2" not in g.module.features or "avx512cd" in g.module.features:
         return g.resize(g.flag_intrinsic("llvm.ctlz", a, False), "i32", False)
+    if a.bits == 64:
+        halves = leading_zeros(g, g.reinterpret(a, "i32", 2 * a.n))
+        low, high = (g.shuffle(halves, None, range(i, 2 * a.n, 2)) for i in (0, 1))
+        return g.add(high, g.select(g.icmp("eq", high, g.const("i32", 32)), low, g.const("i32", 0)))
+    # without the bit below the highest one, rounding to a float cannot carry into the exponent
+    alone = g.and_(a, g.not_(g.lshr(a, g.const("i32", 1))))
+    exponent = g.lshr(g.bitcast(g.convert("sitofp", alone, "float"), "i32"), g.const("i32", 23))  # with the sign above: bit 31 is set
+    bias = g.const("i32", 127 + 31)
+    return g.intrinsic("llvm.umin", g.sub(bias, g.intrinsic("llvm.umin", exponent, bias)), g.const("i32", 32))
 
 
 @instruction
@@ -77,7 +93,7 @@ class FindBit(_Count):
     def lower(self, g: Emitter, a: V) -> V:
         if types.is_signed(self.type):
             a = g.xor(a, g.ashr(a, g.const(a.elem, a.bits - 1)))
-        zeros = g.resize(g.flag_intrinsic("llvm.ctlz", a, False), "i32", False)
+        zeros = leading_zeros(g, a)
         if self.shiftamt:
             return g.select(g.icmp("eq", a, g.zero_like(a)), g.const("i32", -1), zeros)
         return g.sub(g.const("i32", a.bits - 1), zeros)  # -1 for 0

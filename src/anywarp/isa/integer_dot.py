@@ -97,6 +97,18 @@ def pair_products(g: Emitter, a: V, b: V) -> V:
     return g.add(g.shuffle(products, None, range(0, 2 * n, 2)), g.shuffle(products, None, range(1, 2 * n, 2)))
 
 
+def _clmul_pairs(g: Emitter, a: V, b: V, half: int) -> V:
+    """The lower (0) or upper (1) halves of carry-less products by x86's pclmulqdq, which multiplies one lane of a pair."""
+    name = "llvm.x86.pclmulqdq"
+    g.module.declare(name, f"declare <2 x i64> @{name}(<2 x i64>, <2 x i64>, i8 immarg)")
+    pairs = []
+    for i in range(0, a.n, 2):
+        x, y = g.shuffle(a, None, (i, i + 1)), g.shuffle(b, None, (i, i + 1))
+        first, second = (g.value("i64", 2, f"call <2 x i64> @{name}({x.typed}, {y.typed}, i8 {lane})") for lane in (0, 0x11))
+        pairs.append(g.shuffle(first, second, (half, 2 + half)))
+    return g.concat(pairs)
+
+
 @instruction
 class CarrylessMad(Lane):
     """clmad: the lower or upper half of a product of polynomials over GF(2), plus (xor) a third"""
@@ -116,9 +128,10 @@ class CarrylessMad(Lane):
         return (product >> (64 if self.mode == "hi" else 0) ^ c) & 0xFFFFFFFFFFFFFFFF
 
     def lower(self, g: Emitter, a: V, b: V, c: V) -> V:
-        """Bit by bit of a in a loop, in a function of its own. (Every second bit of a fits one integer product, but a 64-bit
-        product of a vector costs more than the eight steps it saves.)"""
+        """The machine's instruction for two lanes at a time, else bit by bit of a in a loop, in a function of its own."""
         a, b = g.same_lanes(a, b)
+        if a.n > 1 and "pclmul" in g.module.features:
+            return g.xor(_clmul_pairs(g, a, b, 1 if self.mode == "hi" else 0), c)
         name = f"aw.clmul.{self.mode}.v{a.n}i64"
         g.module.helper(name, lambda: self._function(g, name, a.n))
         product = g.value("i64", a.n, f"call {a.type} @{name}({a.typed}, {b.typed})")
