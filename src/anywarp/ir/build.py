@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anywarp.analysis import cfg
-from anywarp.ir import model
+from anywarp.ir import builtin, model
 from anywarp.ir.decode import Decoder, RawOperation, access_type
 from anywarp.ir.flatten import Flat, FlatJump, FlatLabel, FlatMove, FlatService, Flattener, Item, variable_alignment, variable_bytes
 from anywarp.ir.model import Address, Constant, Undefined, Value
@@ -401,6 +401,10 @@ class _Ssa:
                 pushed.append(register)
             for op in raw.operations:
                 operands = [_map(o, current) for o in op.operands]
+                if len(op.results) == 1 == len(operands) and _is_copy(op):  # a name, not a value
+                    stacks.setdefault(op.results[0].index, []).append(operands[0])
+                    pushed.append(op.results[0].index)
+                    continue
                 results = [self._value(r.width) for r in op.results]
                 operation = model.Operation(op.op, operands, op.types, results, op.result_types, op.line)
                 operation.guard = current(op.guard) if op.guard is not None else None
@@ -429,6 +433,14 @@ class _Ssa:
         if raw.kind == "switch":
             return model.Switch(current(raw.condition), targets)
         return model.Exit()
+
+
+def _is_copy(op: RawOperation) -> bool:
+    """Whether an operation gives its only operand's bits unchanged: mov, and moves between call parameters and registers."""
+    if isinstance(op.op, builtin.Resize):
+        return op.op.from_width == op.op.to_width
+    source = op.operands[0]
+    return op.op.opcode[0] == "mov" and type(source) in (Register, Constant) and source.width == op.results[0].width
 
 
 def _registers(op: RawOperation) -> list[Register]:

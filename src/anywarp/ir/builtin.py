@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from anywarp import abi
 from anywarp.isa.base import Instruction, Lane
 from anywarp.isa.integer import widening_holds
 from anywarp.isa.shape import UNIFORM, Shape, lane_wise
@@ -136,6 +137,9 @@ class Spin(Effect):
     """The back edge of a loop that polls memory: the warp gives way to others, then goes on."""
 
     is_cut = True
+
+    def lower_cut(self, w: Any, op: Any) -> Any:
+        return abi.Status.YIELD
 
 
 class ServiceCall(Effect):

@@ -298,10 +298,10 @@ class Decoder:
                     part = entity.parts[offset + i * bits // 8]
                     op = builtin.Resize(part.width, part.width, False)
                     if is_load:
-                        self._emit(op, [part], [type], [self._target(element, type, scope, line)], guard, line)
+                        self._emit(op, [part], [f"b{part.width}"], [self._target(element, type, scope, line)], guard, line)
                     else:
                         value = self.source(element, type, scope, line)
-                        self._emit(op, [value], [type], [(part, f"b{part.width}")], guard, line)
+                        self._emit(op, [value], [f"b{part.width}"], [(part, f"b{part.width}")], guard, line)
                 return True
             local = tuple("local" if p.startswith("param") else p for p in instruction.opcode)
             assert entity.local_offset is not None

@@ -7,7 +7,6 @@ from typing import Any
 from anywarp.isa import types
 from anywarp.isa.base import Memory, OperandType, instruction
 from anywarp.isa.load_store import SCOPES
-from anywarp.lower import atomics
 
 _TYPES = "b16 b32 b64 b128 u32 u64 s32 s64 f16 f16x2 bf16 bf16x2 f32 f64"
 _MODIFIERS = {
@@ -63,9 +62,15 @@ class Atom(_Atomic):
     )
     section = "9.7.13.5"
 
+    def polling(self, in_loop: Any, constant: Any) -> bool:
+        """Whether a loop that hangs on this waits: it expects or writes what no round changes, or only reads."""
+        if self.operation in ("cas", "exch"):
+            return not in_loop(1)
+        return constant(1) == 0
+
     def lower(self, w: Any, op: Any) -> Any:
         operands = op.operands[:3] if self.operation == "cas" else op.operands[:2]
-        return atomics.atomic(w, _Only(operands), self.space or "", self.operation, self.type, types.width(self.type), True, self.order)
+        return w.atomic(_Only(operands), self.space or "", self.operation, self.type, types.width(self.type), True, self.order)
 
 
 @instruction
@@ -77,7 +82,7 @@ class Red(_Atomic):
     section = "9.7.13.6"
 
     def lower(self, w: Any, op: Any) -> Any:
-        atomics.atomic(w, _Only(op.operands[:2]), self.space or "", self.operation, self.type, types.width(self.type), False, self.order)
+        w.atomic(_Only(op.operands[:2]), self.space or "", self.operation, self.type, types.width(self.type), False, self.order)
 
 
 class _Only:

@@ -73,9 +73,11 @@ class Load(_Access):
             return VARYING
         return Shape(address.rows)
 
+    def polling(self, in_loop: Any, constant: Any) -> bool:
+        """Whether a loop that hangs on this waits for another thread (`analysis.polling`)."""
+        return self.is_ordered
+
     def lower(self, w: Any, op: Any) -> Any:
-        if self.sem in ("acquire", "mmio") and self.scope not in ("cta", None):
-            pass  # x86 and AArch64 order: the fence behind the load does it
         results = w.load_lanes(self.space, op.operands[0], f"i{types.width(self.type)}", self.count, self.is_ordered)
         if self.sem == "acquire":
             w.line("fence acquire")

@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anywarp import abi
+from anywarp.analysis.divergence import Effects
 from anywarp.analysis.shapes import Shapes, analyse
 from anywarp.ir import model
 from anywarp.isa import synchronisation
+from anywarp.lower import atomics
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
+from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
 
 @dataclass
@@ -32,9 +35,48 @@ class Lowered:
 
 def lower(function: model.Function, variant: str, features: frozenset[str] = frozenset()) -> Lowered:
     """Lowers a kernel for a variant (docs/architecture.md section 8). `features`: the target's, by LLVM's names."""
-    shapes = analyse(function, variant)
-    emitter = KernelEmitter(Module(features), function, shapes, variant)
-    return emitter.emit()
+    polling = yield_in_polling_loops(function)
+    if not function.is_irreducible:
+        shapes = analyse(function, variant)
+        if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
+            return KernelEmitter(Module(features), function, shapes, variant).emit()
+    from anywarp.lower.dispatch import DispatchEmitter
+
+    return DispatchEmitter(Module(features), function, analyse(function, "any", all_varying=True), "any.partial").emit()
+
+
+def _lanes_wait_for_lanes(headers: list[model.Block], shapes: Shapes) -> bool:
+    """Whether lanes leave a polling loop one by one: those behind it may hold what the others wait for."""
+    polling = {header.index for header in headers}
+    return any(effects.loops & polling for effects in shapes.divergent_branches.values())
+
+
+def _barrier_in_divergence(function: model.Function, shapes: Shapes) -> bool:
+    """Whether a barrier stands where a part of the warp may come to it while the rest neither waits for it nor has exited: between a
+    divergent branch and the block at which its ways meet again."""
+    for effects in shapes.divergent_branches.values():
+        if not any(function.blocks[b].cut is not None and isinstance(function.blocks[b].cut.op, synchronisation._Barrier) for b in effects.region):  # type: ignore[union-attr]
+            continue
+        if not _rest_exits(function, shapes, effects):
+            return True
+    return False
+
+
+def _rest_exits(function: model.Function, shapes: Shapes, effects: Effects) -> bool:
+    """Whether the lanes that do not come to the region's barriers only go on to their end, without another barrier."""
+    barriers = {b for b in effects.region if function.blocks[b].cut is not None}
+    reaches = set(barriers)  # blocks from which a barrier of the region can be reached
+    changed = True
+    while changed:
+        changed = False
+        for b in effects.region - reaches:
+            if any(s in reaches for s in shapes.graph.successors[b]):
+                reaches.add(b)
+                changed = True
+    branch = next(b for b, e in shapes.divergent_branches.items() if e is effects)
+    sides = [s in reaches for s in shapes.graph.successors[branch]]
+    exits = shapes.graph.ipdom[branch] >= len(function.blocks) or isinstance(function.blocks[shapes.graph.ipdom[branch]].terminator, model.Exit)
+    return exits and sum(sides) == 1
 
 
 class KernelEmitter(ControlEmitter):
@@ -42,7 +84,6 @@ class KernelEmitter(ControlEmitter):
         super().__init__(module, function, shapes, V("ptr", 1, "%launch"), V("ptr", 1, "%cta"), V("ptr", 1, "%warp"))
         self.layout, _, partial = variant.partition(".")
         self.is_partial = partial == "partial"
-        self.is_stepped = any(op.op.is_cut for op in function.operations())
         self.exit_label = "warp.done"
         self.shared_base = V("ptr", 1, "%shared")
         self.local_base = V("ptr", 1, "%local")
@@ -52,7 +93,10 @@ class KernelEmitter(ControlEmitter):
         self._threads: list[V] | None = None
         self._prologue: list[str] = []
         self._locations: dict[int, int] = {}
+        self.is_stepped = any(op.op.is_cut for op in function.operations())
         self.prepare(shapes, self.is_partial)
+
+    atomic = atomics.atomic
 
     # ------------------------------------------------------------------------------------------------ indices
 
@@ -198,6 +242,7 @@ class KernelEmitter(ControlEmitter):
             pc = self.load("i32", 1, self.warp_pointer("pc"), 4)
             self.line(f"switch i32 {pc.name}, label %warp.begin [ {resumes} ]")
             self.label("warp.begin")
+        self.begin_warp()
         first = self.function.blocks[0]
         if not self.is_partial:
             if self.has_full[0]:
@@ -219,6 +264,9 @@ class KernelEmitter(ControlEmitter):
             self.label(partial)
         self.write_mask(first, exists)
         self.jump(self.check_label(0))
+
+    def begin_warp(self) -> None:
+        """What a warp that starts needs besides empty masks."""
 
     def _stepped_entry(self) -> None:
         for axis in range(3):
