@@ -1,19 +1,20 @@
 """Matrix products of a warp in vector code: D = A * B + C with fragments as `mma` defines them.
 
-Every dense `mma` but the one of sm_70 has the same layout: a register of A holds, over the 32 lanes, a tile of 8 rows; lane `4 * g + t`
-has the part `t` of row g. A register of B holds 8 columns the same way (lane `4 * g + t`: part t of column g). Two registers of C hold 8 x 8
-elements: lane `4 * g + t` has columns 2t and 2t + 1 of row g.
+Every dense `mma` but the one of sm_70 has the same layout: a register of A holds, over the 32 lanes, a tile of 8 rows;
+lane `4 * g + t` has the part `t` of row g. A register of B holds 8 columns the same way (lane `4 * g + t`: part t of
+column g). Two registers of C hold 8 x 8 elements: lane `4 * g + t` has columns 2t and 2t + 1 of row g.
 
-One function for each opcode, called with its fragments in memory (a kernel has many products of one kind; in line, each would be 700
-instructions). It
+One function for each opcode, called with its fragments in memory (a kernel has many products of one kind; in line, each
+would be 700 instructions). It
 
-1. decodes A and B to *units*: f32 for the small float formats, pairs of i16 for integers (what `vpmaddwd` multiplies), the register itself
-   for f64, bits, and bf16 where the machine has a dot-product instruction; B's tiles are transposed, so that a vector is a row of B;
-2. for each 8 x 8 tile of D: eight accumulators, one a row. A step multiplies a row of B with one unit of A, broadcast from memory (broadcasting
-   loads cost no shuffle), and adds.
+1. decodes A and B to *units*: f32 for the small float formats, pairs of i16 for integers (what `vpmaddwd` multiplies),
+   the register itself for f64, bits, and bf16 where the machine has a dot-product instruction; B's tiles are transposed,
+   so that a vector is a row of B;
+2. for each 8 x 8 tile of D: eight accumulators, one a row. A step multiplies a row of B with one unit of A, broadcast
+   from memory (broadcasting loads cost no shuffle), and adds.
 
-Columns run in the order 0 2 4 6 1 3 5 7 inside: so a row of C is half of one register's vector beside half of the other's, and the
-transposition of B is eight unpacks.
+Columns run in the order 0 2 4 6 1 3 5 7 inside: so a row of C is half of one register's vector beside half of the
+other's, and the transposition of B is eight unpacks.
 """
 
 from __future__ import annotations
@@ -101,8 +102,9 @@ def decode(w: WarpEmitter, x: V, type: str, is_dot: bool) -> list[V]:
 
 
 def small_float(w: WarpEmitter, x: V, type: str) -> V:
-    """The low byte of an i16, a float of 8 bits or fewer in an 8-bit container, to float: by way of f16, whose conversion is an instruction,
-    and a power of two for the exponents' different bias. e2m1 lies in bits 2 to 5 of its byte, the others in the low ones."""
+    """The low byte of an i16, a float of 8 bits or fewer in an 8-bit container, to float: by way of f16, whose conversion
+    is an instruction, and a power of two for the exponents' different bias. e2m1 lies in bits 2 to 5 of its byte, the
+    others in the low ones."""
 
     def c(value: int) -> V:
         return w.const("i16", value)
@@ -110,7 +112,12 @@ def small_float(w: WarpEmitter, x: V, type: str) -> V:
     if type == "e5m2":
         return half.f16_to_f32(w, w.shl(x, c(8)))
     # the sign's place, how far to move the rest, its mask there, the scale
-    sign, up, mask, scale = {"e4m3": (8, 7, 0x3F80, 8), "e3m2": (10, 8, 0x1F00, 12), "e2m3": (10, 7, 0x0F80, 14), "e2m1": (10, 7, 0x0E00, 14)}[type]
+    sign, up, mask, scale = {
+        "e4m3": (8, 7, 0x3F80, 8),
+        "e3m2": (10, 8, 0x1F00, 12),
+        "e2m3": (10, 7, 0x0F80, 14),
+        "e2m1": (10, 7, 0x0E00, 14),
+    }[type]
     bits = w.or_(w.and_(w.shl(x, c(sign)), c(0x8000)), w.and_(w.shl(x, c(up)), c(mask)))
     value = w.fmul(half.f16_to_f32(w, bits), w.float_const("float", 2.0**scale))
     if type == "e4m3":
@@ -128,7 +135,7 @@ def transpose(w: WarpEmitter, x: V) -> V:
         high = [w.shuffle(s[i], s[i + 1], (2, 10, 3, 11, 6, 14, 7, 15)) for i in (0, 2)]
         rows = []
         for two in (low, high):
-            rows += [w.shuffle(*two, lanes) for lanes in ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))]
+            rows += [w.shuffle(two[0], two[1], lanes) for lanes in ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))]
         return w.concat(rows)
     columns = [w.shuffle(x, None, range(4 * n, 4 * n + 4)) for n in range(8)]
     rows = [w.undefined(x.elem, 4)] * 8
@@ -136,8 +143,8 @@ def transpose(w: WarpEmitter, x: V) -> V:
         even = [w.shuffle(columns[n[i]], columns[n[i + 1]], (0, 4, 2, 6)) for i in (0, 2)]
         odd = [w.shuffle(columns[n[i]], columns[n[i + 1]], (1, 5, 3, 7)) for i in (0, 2)]
         for two, t in ((even, 0), (odd, 1)):
-            rows[2 * t + k] = w.shuffle(*two, (0, 1, 4, 5))
-            rows[2 * (t + 2) + k] = w.shuffle(*two, (2, 3, 6, 7))
+            rows[2 * t + k] = w.shuffle(two[0], two[1], (0, 1, 4, 5))
+            rows[2 * (t + 2) + k] = w.shuffle(two[0], two[1], (2, 3, 6, 7))
     return w.concat(rows)
 
 

@@ -1,0 +1,148 @@
+"""Every opcode of the matrix products on random matrices: compiled code against the exact reference, on several targets' features.
+
+Integers, bits and f64 agree to the bit; the others within the bound that `anywarp.isa.matrix` states.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import struct
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from anywarp.codegen import llvm as codegen
+from anywarp.isa import base, matrix_layout, types
+from anywarp.isa.ieee import FORMATS, Number
+from anywarp.isa.matrix import FloatProduct, MatrixProduct
+from tests.isa.warp_harness import WARP, Kernels, operands
+
+FULL = 0xFFFFFFFF
+MANY = 6  # of a form with more opcodes (pairs of types), a sample of so many
+
+
+PRODUCTS = [cls for cls in base.declarations() if issubclass(cls, MatrixProduct)]
+
+
+def opcodes(cls: type[MatrixProduct]) -> list[str]:
+    """The opcodes that a declaration accepts."""
+    found: dict[str, None] = {}
+    for form in cls.forms:
+        choices = [[*sorted(s.choices or [s.name]), *([""] if s.is_optional else [])] for s in form.slots]
+        all_of_form = []
+        for combination in itertools.product(*choices):
+            opcode = ".".join([form.mnemonic, *filter(None, combination)])
+            if any(type(i) is cls for i in base.resolve(tuple(opcode.split(".")))):
+                all_of_form.append(opcode)
+        if len(all_of_form) > MANY:
+            all_of_form = random.Random(form.text).sample(all_of_form, MANY)
+        found.update(dict.fromkeys(all_of_form))
+    return list(found)
+
+
+def resolve(opcode: str) -> Any:
+    return next(i for i in base.resolve(tuple(opcode.split("."))) if isinstance(i, MatrixProduct))
+
+
+def features_of_targets() -> list[Any]:
+    host = codegen.feature_set()
+    sets = [pytest.param(frozenset(), id="no features")]
+    return [pytest.param(host, id="host"), *sets] if host else sets
+
+
+def random_element(type: str, generator: random.Random, kind: int) -> int:
+    """kind 0: small whole numbers, 1: numbers of similar size, 2: any bits, 3: edges."""
+    bits = matrix_layout.ELEMENTS[type][0]
+    if type == "e2m1" and bits == 8:
+        return generator.getrandbits(8)
+    if not matrix_layout.is_float(type) or kind == 2:
+        if not matrix_layout.is_float(type) and kind == 3:
+            return generator.choice([0, 1, (1 << bits) - 1, 1 << (bits - 1), (1 << (bits - 1)) - 1])
+        return generator.getrandbits(bits)
+    format = FORMATS["f32" if type == "tf32" else type]
+    if kind == 3:
+        edges = [0, format.sign_bit, 1, format.one, format.largest, format.nan or 1, format.infinity if format.specials == "ieee" else 2]
+        return generator.choice(edges)
+    value = float(generator.randrange(-4, 5)) if kind == 0 else generator.uniform(-2, 2)
+    number = FORMATS["f64"].decode(struct.unpack("<Q", struct.pack("<d", value))[0])
+    return format.round(number.sign, number.significand, number.exponent, "rn")
+
+
+def value(number: Number) -> Fraction:
+    return Fraction(number.significand) * Fraction(2) ** number.exponent
+
+
+def bound(subject: Any, a: list[int], b: list[int], c: int) -> Fraction:
+    """The largest error of an element that `anywarp.isa.matrix` allows."""
+    of_a, of_b, of_c, of_d = subject.element_types()
+    size = value(matrix_layout.number(of_c, c))
+    for x, y in zip(a, b):
+        size += value(matrix_layout.number(of_a, x)) * value(matrix_layout.number(of_b, y))
+    error = (len(a) + 1) * size / 2**23 + Fraction(2) ** -120
+    return error + (size / 2**11 + Fraction(2) ** -24 if of_d == "f16" else 0)
+
+
+def agrees(subject: Any, got: int, a: list[int], b: list[int], c: int) -> bool:
+    if not isinstance(subject, FloatProduct):
+        format = FORMATS["f64"]
+        want = subject.element(a, b, c)
+        return got == want or (subject.element_types()[3] == "f64" and format.is_nan(got) and format.is_nan(want))
+    format = FORMATS[subject.element_types()[3]]
+    exact, found = subject.exact(a, b, c), format.decode(got)
+    if exact.is_nan:
+        return found.is_nan
+    if exact.is_infinite:
+        return found.is_infinite and found.sign == exact.sign
+    allowed = bound(subject, a, b, c)
+    largest = value(format.decode(format.largest))
+    if found.is_infinite or found.is_nan:  # an overflow on the way
+        return value(exact) + allowed >= largest or allowed * 2**20 >= largest
+    signed = value(found) * (-1 if found.sign else 1) - value(exact) * (-1 if exact.sign else 1)
+    return abs(signed) <= allowed
+
+
+def fragments(subject: Any, generator: random.Random, kind: int) -> list[tuple[Any, ...]]:
+    rows = []
+    for _ in range(WARP):
+        row: list[Any] = []
+        for name, _, count in operands(subject)[0]:
+            if name in "abc":
+                type = subject.element_types()["abc".index(name)]
+                bits, register = matrix_layout.ELEMENTS[type]
+                number = count * types.width(register) // bits
+                row.append(matrix_layout.pack(type, [random_element(type, generator, kind) for _ in range(number)]))
+        rows.append(tuple(row))
+    return rows
+
+
+def check(subject: Any, rows: list[tuple[Any, ...]], got: list[tuple[Any, ...]]) -> None:
+    """Compares element by element."""
+    lanes = dict(enumerate(rows))
+    a, b, c = subject.matrices(lanes)
+    m, n, k = subject.size
+    d = matrix_layout.matrix("c", m, subject.element_types()[3], {lane: got[lane][0] for lane in range(WARP)})
+    assert len(d) == m * n
+    for (i, j), element in d.items():
+        row, column = [a[i, x] for x in range(k)], [b[x, j] for x in range(k)]
+        assert agrees(subject, element, row, column, c[i, j]), (
+            f"{subject} D[{i}, {j}] = {element:#x}, not {subject.element(row, column, c[i, j]):#x}: {row} {column} {c[i, j]:#x}"
+        )
+
+
+@pytest.mark.parametrize("features", features_of_targets())
+@pytest.mark.parametrize("cls", PRODUCTS, ids=[cls.__name__ for cls in PRODUCTS])
+def test_products_agree_with_the_reference(cls: type[MatrixProduct], features: frozenset[str]) -> None:
+    names = opcodes(cls)
+    assert names
+    if not features:
+        names = random.Random(cls.__name__).sample(names, min(len(names), MANY // 2))
+    kernels = Kernels(features)
+    numbers = [kernels.add(resolve(name), is_full=True) for name in names]
+    kernels.compile()
+    for name, number in zip(names, numbers):
+        subject, generator = resolve(name), random.Random(name)
+        for kind in range(4):
+            rows = fragments(subject, generator, kind)
+            check(subject, rows, kernels.run(number, rows, FULL))
