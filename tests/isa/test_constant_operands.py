@@ -41,8 +41,9 @@ def check(declaration: str, operand: int, constants: Iterable[int], lanes: tuple
 def test_divisors(opcode: str) -> None:
     width = int(opcode[-2:])
     ones = (1 << width) - 1
-    divisors = {0, 1, 2, 3, 7, 10, 32, 1000, ones, ones - 1, ones - 6, ones - 31, 1 << width - 1, (1 << width - 1) - 1, (1 << width - 1) + 1}
-    check(f"{opcode} d, a, b", 1, sorted(divisors), (1, 8, 32))
+    top = 1 << width - 1
+    divisors = [0, 1, 2, 3, 7, 10, 32, 1000, ones, ones - 1, ones - 6, ones - 31, top, top - 1, top + 1]
+    check(f"{opcode} d, a, b", 1, divisors, (1, 8, 32))
 
 
 @pytest.mark.parametrize("half", [0, 128])

@@ -6,6 +6,7 @@ Here a quotient comes from the floating-point divider, which vectors have, and i
 - For integers |a| < 2^m the correctly rounded quotient a / b, cut off at the point, is the integer quotient if the format has at least m
   bits: a quotient that is no integer is 1/b or more below the next one, and the rounding error is at most 2^-m a/b < 1/b.
   So 16 bits go through f32 (24), 32 bits through f64 (53), and 64 bits through f64 where all lanes' numbers are below 2^52.
+- Where the divisor is uniform, a product with its inverse does, a half added so that it cannot fall short (`_whole_quotient`).
 - Other 64-bit numbers take two steps of long division with quotients in f64 that are never too large (`_general_quotient`).
 - Conversions are done in the bits: an integer below 2^52 is the significand of 2^52 + n. That has no undefined results, and
   on AVX2 fewer instructions than the conversions that LLVM would put together.
@@ -131,7 +132,7 @@ def _scalar_quotient(g: Emitter, a: V, b: V, is_zero: V, is_signed: bool) -> V:
 
 def _quotient_16(g: Emitter, a: V, b: V, is_signed: bool) -> V:
     x, y = (g.convert("sitofp", g.resize(v, "i32", is_signed), "float") for v in (a, b))
-    whole = g.intrinsic("llvm.trunc", g.fdiv(x, y))
+    whole = _whole_quotient(g, x, y, is_signed)
     return g.trunc(g.bitcast(g.fadd(whole, g.const("float", FLOAT_SIGNED)), "i32"), "i16")
 
 
@@ -140,8 +141,20 @@ def _quotient_32(g: Emitter, a: V, b: V, is_signed: bool) -> V:
         x, y = g.convert("sitofp", a, "double"), g.convert("sitofp", b, "double")
     else:
         x, y = (_small_to_double(g, g.zext(v, "i64")) for v in (a, b))
-    whole = g.intrinsic("llvm.trunc", g.fdiv(x, y))
+    whole = _whole_quotient(g, x, y, is_signed)
     return g.trunc(g.bitcast(g.fadd(whole, g.const("double", DOUBLE_SIGNED if is_signed else DOUBLE_2_52)), "i64"), "i32")
+
+
+def _whole_quotient(g: Emitter, x: V, y: V, is_signed: bool) -> V:
+    """x / y cut off at the point, for whole numbers: |x| below 2^53 (f64) or 2^24 (f32), or below 2^50 and 2^21 where y is uniform.
+
+    A uniform divisor is inverted once. Then (|x| + 1/2) / y is 1/2y or more away from every whole number, and the errors of inverse and
+    product together are at most 2^-52 |x| / y (f32: 2^-23), which is less."""
+    if y.n > 1 or x.n == 1:
+        return g.intrinsic("llvm.trunc", g.fdiv(x, y))
+    half = g.float_const(x.elem, 0.5)
+    half = g.intrinsic("llvm.copysign", g.broadcast(half, x.n), x) if is_signed else half
+    return g.intrinsic("llvm.trunc", g.fmul(g.fadd(x, half), g.fdiv(g.float_const(x.elem, 1.0), y)))
 
 
 def _small_to_double(g: Emitter, a: V) -> V:
@@ -156,30 +169,28 @@ def _small_from_double(g: Emitter, a: V) -> V:
 
 def _quotient_64(g: Emitter, a: V, b: V) -> V:
     """Unsigned; anything where b is 0. A call: the two ways are some 70 instructions a vector of the machine."""
-    a, b = g.same_lanes(a, b)
-    name = f"aw.udiv.v{a.n}i64"
-    g.module.helper(name, lambda: _quotient_64_function(g, name, a.n))
+    if b.n > 1:
+        a, b = g.same_lanes(a, b)
+    name = f"aw.udiv.v{a.n}i64" + ("" if b.n > 1 else ".uniform")
+    g.module.helper(name, lambda: _quotient_64_function(g, name, a, b))
     return g.value("i64", a.n, f"call {a.type} @{name}({a.typed}, {b.typed})")
 
 
-def _quotient_64_function(g: Emitter, name: str, n: int) -> str:
-    from anywarp.lower.emit import Emitter, V  # here, so that the reference interpreter does without the lowering
+def _quotient_64_function(g: Emitter, name: str, a: V, b: V) -> str:
+    from anywarp.lower.emit import Emitter  # here, so that the reference interpreter does without the lowering
 
     f = Emitter(g.module)
-    type = f"<{n} x i64>"
-    a, b = V("i64", n, "%a"), V("i64", n, "%b")
-    upper = f.lshr(f.or_(a, b), f.const("i64", 52))
+    type, head = a.type, f"define internal {a.type} @{name}({a.type} %a, {b.type} %b) noinline nounwind willreturn memory(none) {{"
+    a, b = a._replace(name="%a"), b._replace(name="%b")
+    upper = f.lshr(f.or_(a, b), f.const("i64", 52 if b.n > 1 else 50))
     some = f.intrinsic("llvm.vector.reduce.or", upper, lanes=1)
     f.branch(f.icmp("eq", some, f.const("i64", 0)), "small", "large")
     f.label("small")
-    quotient = f.intrinsic("llvm.trunc", f.fdiv(_small_to_double(f, a), _small_to_double(f, b)))
+    quotient = _whole_quotient(f, _small_to_double(f, a), _small_to_double(f, b), False)
     f.line(f"ret {_small_from_double(f, quotient).typed}")
     f.label("large")
-    f.line(f"ret {_general_quotient(f, a, b).typed}")
-    body = "\n".join(f.lines)
-    return (
-        f"define internal {type} @{name}({type} %a, {type} %b) noinline nounwind willreturn memory(none) {{\nentry:\n{body}\n}}\n"
-    )
+    f.line(f"ret {type} {_general_quotient(f, a, b).name}")
+    return "\n".join([head, "entry:", *f.lines, "}", ""])
 
 
 def _general_quotient(g: Emitter, a: V, b: V) -> V:
