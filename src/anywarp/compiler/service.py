@@ -59,7 +59,7 @@ class Service:
         self.modules[digest] = module
         result = manifest.module_manifest(module)
         store.write("module", key, result)
-        return Reply.MODULE, result
+        return Reply.MODULE, _bytes(result)
 
     def _compile(self, reader: Reader) -> tuple[Reply, bytes]:
         digest, key, entry, variant = reader.bytes(), reader.bytes(), reader.str(), reader.str()
@@ -69,7 +69,7 @@ class Service:
         compiled = pipeline.compile_kernel(module, entry, variant)
         result = manifest.kernel_manifest(entry, compiled)
         store.write("kernel", key, result)
-        return Reply.KERNEL, result
+        return Reply.KERNEL, _bytes(result)
 
     def _link(self, reader: Reader) -> tuple[Reply, bytes]:
         from anywarp.compiler import link
@@ -77,7 +77,11 @@ class Service:
         inputs = [(reader.str(), reader.bytes()) for _ in range(reader.u32())]
         capability = reader.u32()
         texts = [(name, pipeline.read_image(data, (capability // 10, capability % 10))) for name, data in inputs]
-        return Reply.IMAGE, link.link(texts).encode()
+        return Reply.IMAGE, _bytes(link.link(texts).encode())
+
+
+def _bytes(payload: bytes) -> bytes:
+    return manifest.Writer().bytes(payload).done()
 
 
 def _error(code: int, message: str) -> tuple[Reply, bytes]:
