@@ -94,8 +94,10 @@ def module_manifest(module: tree.Module) -> bytes:
         w.str(v.name).u32(1 if v.space == "global" else 2).u64(variable_bytes(v)).u32(variable_alignment(v), flags).bytes(data).u32(len(relocations))
         for place, size, symbol, addend, mask in relocations:
             w.u64(place).u32(size).str(symbol).u64(addend).u64(mask)
-    functions: list[str] = []
+    functions = [f.name for f in module.functions.values() if f.kind == "func" and f.body is not None]
     w.u32(len(functions))
+    for name in functions:
+        w.str(name)
     return w.done()
 
 

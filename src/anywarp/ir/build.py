@@ -13,7 +13,7 @@ from typing import Any
 from anywarp.analysis import cfg
 from anywarp.ir import builtin, model
 from anywarp.ir.decode import Decoder, RawOperation, access_type
-from anywarp.ir.flatten import Flat, FlatJump, FlatLabel, FlatMove, FlatService, Flattener, Item, variable_alignment, variable_bytes
+from anywarp.ir.flatten import Flat, FlatCall, FlatJump, FlatLabel, FlatMove, FlatService, Flattener, Item, variable_alignment, variable_bytes
 from anywarp.ir.model import Address, Constant, Undefined, Value
 from anywarp.ir.names import CallParameter, LabelName, Register, Scope
 from anywarp.isa import types
@@ -22,29 +22,46 @@ from anywarp.ptx.diagnostics import PtxError
 
 
 def build(module: tree.Module, entry: str) -> model.Function:
-    """Builds the IR of an entry. Raises PtxError (bad names, operands) and UnsupportedInstruction."""
+    """Builds the IR of an entry, with the device functions that stay functions. Raises PtxError (bad names, operands) and
+    UnsupportedInstruction."""
     function = module.functions.get(entry)
-    if function is None or function.body is None:
+    if function is None or function.body is None or function.kind != "entry":
         raise PtxError(f"the module has no entry {entry!r}")
     flattener = Flattener(module, function)
+    result, decoder = _build_one(flattener, None)
+    waiting = sorted(decoder.called)
+    while waiting:
+        name = waiting.pop()
+        if name in result.callees:
+            continue
+        callee, its_decoder = _build_one(Flattener(module, module.functions[name], flattener), decoder)
+        result.callees[name] = callee
+        result.uses_dynamic_shared |= callee.uses_dynamic_shared
+        waiting += sorted(its_decoder.called)
+    result.symbols = list(decoder.symbols)
+    return result
+
+
+def _build_one(flattener: Flattener, caller: Decoder | None) -> tuple[model.Function, Decoder]:
     items = flattener.run()
     _place_call_parameters(flattener, items)
-    blocks, decoder = _cut(flattener, items)
-    blocks = _tidy(blocks)
-    ssa = _Ssa(blocks, decoder)
+    blocks, decoder = _cut(flattener, items, caller)
+    ssa = _Ssa(_tidy(blocks), decoder)
+    function = flattener.function
     result = model.Function(
-        name=entry,
+        name=function.name,
         blocks=ssa.run(),
-        parameters=parameters(function),
+        parameters=parameters(function) if function.kind == "entry" else [],
         shared=flattener.shared,
         local=flattener.local,
-        symbols=list(decoder.symbols),
+        symbols=[],
         uses_dynamic_shared=flattener.uses_dynamic_shared,
         source=function,
         values=ssa.values,
         is_irreducible=ssa.is_irreducible,
+        argument_bytes=flattener.signature.bytes,
     )
-    return result
+    return result, decoder
 
 
 def parameters(function: tree.Function) -> list[model.Parameter]:
@@ -111,9 +128,9 @@ class _RawBlock:
     next: list[_RawBlock] = field(default_factory=list)  # targets, resolved
 
 
-def _cut(flattener: Flattener, items: list[Item]) -> tuple[list[_RawBlock], Decoder]:
+def _cut(flattener: Flattener, items: list[Item], caller: Decoder | None) -> tuple[list[_RawBlock], Decoder]:
     """Decodes the items into basic blocks; the first is empty and jumps to the body's first."""
-    decoder = Decoder(flattener)
+    decoder = Decoder(flattener, caller)
     blocks = [_RawBlock("entry"), _RawBlock("body")]
     labels: dict[str, _RawBlock] = {}
     fresh = 0
@@ -141,6 +158,9 @@ def _cut(flattener: Flattener, items: list[Item]) -> tuple[list[_RawBlock], Deco
             continue
         if isinstance(item, FlatService):
             decoder.service(item)
+            continue
+        if isinstance(item, FlatCall):
+            decoder.call(item)
             continue
         instruction, scope = item.instruction, item.scope
         name = instruction.opcode[0]

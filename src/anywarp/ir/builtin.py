@@ -142,6 +142,24 @@ class Spin(Effect):
         return abi.Status.YIELD
 
 
+class CallFunction(Effect):
+    """A call of a device function that stays a function. Arguments and results are parts of a block of `block_bytes` bytes a lane:
+    (byte offset, width). `name` is None for an indirect call, whose address is the first operand and which goes to one of `candidates`."""
+
+    reads = True
+    writes = True
+    is_convergent = True
+
+    def __init__(self, name: str | None, candidates: list[tuple[str, int]], arguments: list[tuple[int, int]], results: list[tuple[int, int]], block_bytes: int) -> None:
+        super().__init__()
+        self.name, self.candidates, self.arguments, self.results, self.block_bytes = name, candidates, arguments, results, block_bytes
+
+    def lower(self, w: Any, op: Any) -> Any:
+        values = op.operands if self.name is not None else op.operands[1:]
+        address = w.cast(w.vector(op.operands[0]), "i64") if self.name is None else None
+        return w.call_function(self, address, [w.vector(v) for v in values])
+
+
 class ServiceCall(Effect):
     """A call of a function that the platform provides: vprintf, malloc, free, __assertfail."""
 

@@ -10,9 +10,9 @@ import struct
 from typing import Any
 
 from anywarp.ir import builtin
-from anywarp.ir.flatten import FlatMove, FlatService, Flattener
+from anywarp.ir.flatten import FlatCall, FlatMove, FlatService, Flattener, Signature
 from anywarp.ir.model import Address, Constant
-from anywarp.ir.names import CallParameter, DynamicShared, Entity, KernelParameter, ModuleSymbol, Register, Scope, WindowVariable
+from anywarp.ir.names import ArgumentParameter, CallParameter, DynamicShared, Entity, KernelParameter, ModuleSymbol, Register, Scope, WindowVariable
 from anywarp.isa import base, special_registers, types
 from anywarp.ptx import tree
 from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
@@ -32,11 +32,12 @@ class RawOperation:
 class Decoder:
     """Decodes the instructions of one kernel, in order; `out` collects operations."""
 
-    def __init__(self, flattener: Flattener) -> None:
+    def __init__(self, flattener: Flattener, caller: Decoder | None = None) -> None:
         self.flattener = flattener
         self.counter = flattener.counter
         self.out: list[RawOperation] = []
-        self.symbols: dict[str, int] = {}
+        self.symbols: dict[str, int] = {} if caller is None else caller.symbols
+        self.called: set[str] = set()
         self.carry = self.counter.register(1)
 
     # ------------------------------------------------------------------------------------------------ registers and temporaries
@@ -292,6 +293,14 @@ class Decoder:
                 op = builtin.LoadParameter(entity.offset + offset + i * bits // 8, bits)
                 self._emit(op, [], [], [self._target(element, type, scope, line)], guard, line)
             return True
+        if isinstance(entity, ArgumentParameter):
+            moved: tree.Operand = tree.Address(None, entity.offset + offset)
+            operands: tuple[tree.Operand, ...] = (data, moved) if is_load else (moved, data)
+            replaced = ("ld" if is_load else "st", "local", *instruction.opcode[2:])
+            self.decode(tree.Instruction(replaced, operands, line, instruction.guard, instruction.guard_negated), scope)
+            access = next(o for o in reversed(self.out) if o.op.opcode[0] in ("ld", "st"))
+            access.extra = "argument"
+            return True
         if isinstance(entity, CallParameter):
             if entity.parts is not None:
                 for i, element in enumerate(elements):
@@ -322,6 +331,57 @@ class Decoder:
             self._emit(op, [value], [f"b{part.width}"], [(part, f"b{part.width}")], None, item.line)
         else:
             self._emit(op, [part], [f"b{part.width}"], [self._target(item.operand, f"b{part.width}", item.scope, item.line)], None, item.line)
+
+    def _parts(self, parameter: CallParameter, scope: Scope, line: int, is_argument: bool) -> list[tuple[int, Register]]:
+        """A call parameter as registers by byte offset; one in local memory goes through registers of 8 bytes and less."""
+        if parameter.parts is not None:
+            return sorted(parameter.parts.items())
+        parts, offset = [], 0
+        while offset < parameter.bytes:
+            size = next(s for s in (8, 4, 2, 1) if offset % s == 0 and offset + s <= parameter.bytes)
+            register = self.counter.register(8 * size)
+            if is_argument:
+                load = self.select_declaration(tree.Instruction(("ld", "local", f"b{8 * size}"), (tree.Register("%r"), tree.Address(None)), line))
+                assert parameter.local_offset is not None
+                self.out.append(RawOperation(load, [Address(Constant(parameter.local_offset + offset, 64))], ["b64"], [register], [f"b{8 * size}"], line))
+            parts.append((offset, register))
+            offset += size
+        return parts
+
+    def call(self, item: FlatCall) -> None:
+        """A call of a device function that stays a function."""
+        guard = self.predicate(item.guard, item.guard_negated, item.scope, item.line) if item.guard else None
+        operands: list[Any] = []
+        operand_types: list[Any] = []
+        candidates: list[tuple[str, int]] = []
+        name = item.target if isinstance(item.target, str) else None
+        if name is None:
+            operands.append(self.source(item.target, "b64", item.scope, item.line))  # type: ignore[arg-type]
+            operand_types.append("b64")
+            for function in self.flattener.module.functions.values():
+                if function.kind == "func" and function.body is not None and Signature.of(function.returns, function.params) == item.signature:
+                    candidates.append((function.name, self.symbols.setdefault(function.name, len(self.symbols))))
+        self.called |= {name} if name else {c for c, _ in candidates}
+        arguments, results = [], []
+        for parameter, place in zip(item.arguments, item.signature.parameters):
+            for offset, register in self._parts(parameter, item.scope, item.line, True):
+                arguments.append((place + offset, register.width))
+                operands.append(register)
+                operand_types.append(f"b{register.width}")
+        targets: list[tuple[Register, str]] = []
+        stores: list[RawOperation] = []
+        for parameter, place in zip(item.results, item.signature.results):
+            for offset, register in self._parts(parameter, item.scope, item.line, False):
+                results.append((place + offset, register.width))
+                targets.append((register, f"b{register.width}"))
+                if parameter.parts is None:
+                    type_ = f"b{register.width}"
+                    store = self.select_declaration(tree.Instruction(("st", "local", type_), (tree.Address(None), tree.Register("%r")), item.line))
+                    assert parameter.local_offset is not None
+                    address = Address(Constant(parameter.local_offset + offset, 64))
+                    stores.append(RawOperation(store, [address, register], ["b64", type_], [], [], item.line))
+        self._emit(builtin.CallFunction(name, candidates, arguments, results, item.signature.bytes), operands, operand_types, targets, guard, item.line)
+        self.out += stores
 
     def service(self, item: FlatService) -> None:
         """A call of a platform function: whole parameters go in and out."""

@@ -10,12 +10,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anywarp.ir.model import Layout
-from anywarp.ir.names import CallParameter, Counter, DynamicShared, KernelParameter, LabelName, ModuleSymbol, Scope, WindowVariable
+from anywarp.ir.names import (
+    ArgumentParameter, CallParameter, Counter, DynamicShared, KernelParameter, LabelName, ModuleSymbol, Register, Scope, WindowVariable,
+)  # fmt: skip
 from anywarp.isa import types
 from anywarp.ptx import tree
 from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
 
 MAX_INLINED_STATEMENTS = 400_000
+
+
+@dataclass
+class Signature:
+    """Where results and parameters of a device function lie in a lane's argument block of `bytes` bytes."""
+
+    results: list[int]
+    parameters: list[int]
+    bytes: int
+
+    @staticmethod
+    def of(returns: tuple[tree.Variable, ...], params: tuple[tree.Variable, ...]) -> Signature:
+        layout = Layout()
+        places = [layout.add(str(i), variable_bytes(v), max(16, variable_alignment(v))) for i, v in enumerate((*returns, *params))]
+        return Signature(places[: len(returns)], places[len(returns) :], -(-layout.bytes // 16) * 16)
 
 
 @dataclass(slots=True)
@@ -66,7 +83,21 @@ class FlatService:
     line: int
 
 
-Item = Flat | FlatLabel | FlatJump | FlatMove | FlatService
+@dataclass(slots=True)
+class FlatCall:
+    """A call that stays one: recursive (`target` is a name) or indirect (an operand)."""
+
+    target: str | tree.Operand
+    results: list[CallParameter]
+    arguments: list[CallParameter]
+    signature: Signature
+    guard: str | None
+    guard_negated: bool
+    scope: Scope
+    line: int
+
+
+Item = FlatCall | Flat | FlatLabel | FlatJump | FlatMove | FlatService
 
 PLATFORM_FUNCTIONS = {"vprintf": ("vprintf", 2), "malloc": ("malloc", 1), "free": ("free", 1), "__assertfail": ("assertfail", 5)}
 
@@ -95,22 +126,27 @@ def variable_alignment(variable: tree.Variable) -> int:
 class Flattener:
     """Flattens one entry (or one function that stays a function)."""
 
-    def __init__(self, module: tree.Module, function: tree.Function) -> None:
+    def __init__(self, module: tree.Module, function: tree.Function, caller: Flattener | None = None) -> None:
         self.module, self.function = module, function
         self.counter = Counter()
-        self.shared, self.local = Layout(), Layout()
+        self.shared, self.local = caller.shared if caller else Layout(), Layout()
         self.uses_dynamic_shared = False
         self.items: list[Item] = []
         self.call_parameters: list[CallParameter] = []
         self.root = Scope(None, self.counter)
         self._labels = 0
         self._stack: list[str] = [function.name]
-        self._module_shared: dict[str, WindowVariable] = {}
+        self._module_shared: dict[str, WindowVariable] = caller._module_shared if caller else {}
+        self.signature = Signature.of(function.returns, function.params)
 
     def run(self) -> list[Item]:
         scope = Scope(self.root, self.counter)
         offset = 0
-        for parameter in self.function.params:
+        if self.function.kind == "func":
+            places = (*self.signature.results, *self.signature.parameters)
+            for parameter, place in zip((*self.function.returns, *self.function.params), places):
+                scope.names[parameter.name] = ArgumentParameter(place)
+        for parameter in self.function.params if self.function.kind == "entry" else ():
             alignment = variable_alignment(parameter)
             offset = -(-offset // alignment) * alignment
             scope.names[parameter.name] = KernelParameter(offset)
@@ -204,8 +240,9 @@ class Flattener:
         results = operands.pop(0).items if operands and isinstance(operands[0], tree.Arguments) else ()
         target = operands.pop(0)
         arguments = operands.pop(0).items if operands and isinstance(operands[0], tree.Arguments) else ()
-        if not isinstance(target, tree.Symbol):
-            raise UnsupportedInstruction("indirect call is not supported yet (PTX ISA 9.7.12.5 call)", call.line, call.column)
+        if not isinstance(target, tree.Symbol) or isinstance(scope.find(target.name), Register):
+            self._indirect(call, target, results, arguments, operands, scope)
+            return
         name = self.module.aliases.get(target.name, target.name)
         function = self.module.functions.get(name)
         if function is None:
@@ -236,11 +273,32 @@ class Flattener:
                     call.column,
                 )
             if name in self._stack:
-                raise UnsupportedInstruction(f"recursive call of {name!r} is not supported yet (PTX ISA 9.7.12.5 call)", line, call.column)
-            self._inline(function, actual_results, actual_arguments)
+                signature = Signature.of(function.returns, function.params)
+                self.items.append(FlatCall(name, actual_results, actual_arguments, signature, None, False, scope, line))
+            else:
+                self._inline(function, actual_results, actual_arguments)
         self.items += moves_after
         if skip is not None:
             self.items.append(FlatLabel(skip))
+
+    def _indirect(
+        self, call: tree.Instruction, target: tree.Operand, results: tuple[tree.Operand, ...], arguments: tuple[tree.Operand, ...],
+        rest: list[tree.Operand], scope: Scope,
+    ) -> None:  # fmt: skip
+        """A call through a register, whose prototype (or one of whose targets) gives the signature."""
+        named = scope.find(getattr(rest[0], "name", "")) if rest else None
+        if isinstance(named, tree.CallTargets):
+            named = self.module.functions.get(named.functions[0])
+        if not isinstance(named, (tree.CallPrototype, tree.Function)):
+            raise PtxError("an indirect call needs a .callprototype or .calltargets", call.line, call.column)
+        before: list[Item] = []
+        after: list[Item] = []
+        actual_results = [self._actual(r, formal, scope, call.line, after, False) for r, formal in zip(results, named.returns)]
+        actual_arguments = [self._actual(a, formal, scope, call.line, before, True) for a, formal in zip(arguments, named.params)]
+        signature = Signature.of(named.returns, named.params)
+        self.items += before
+        self.items.append(FlatCall(target, actual_results, actual_arguments, signature, call.guard, call.guard_negated, scope, call.line))
+        self.items += after
 
     def _actual(
         self, operand: tree.Operand, formal: tree.Variable, scope: Scope, line: int, moves: list[Item], is_argument: bool

@@ -40,6 +40,13 @@ class KernelParameter:
 
 
 @dataclass(frozen=True)
+class ArgumentParameter:
+    """A parameter or result of a device function that is compiled as a function: at `offset` in each lane's argument block."""
+
+    offset: int
+
+
+@dataclass(frozen=True)
 class WindowVariable:
     """A `.shared` or `.local` variable at a byte offset of its window."""
 
@@ -68,7 +75,7 @@ class LabelName:
 
 
 Entity = (
-    Register | CallParameter | KernelParameter | WindowVariable | DynamicShared | ModuleSymbol | LabelName | tree.BranchTargets
+    Register | CallParameter | KernelParameter | ArgumentParameter | WindowVariable | DynamicShared | ModuleSymbol | LabelName | tree.BranchTargets
     | tree.CallTargets | tree.CallPrototype
 )  # fmt: skip
 

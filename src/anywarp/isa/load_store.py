@@ -78,7 +78,7 @@ class Load(_Access):
         return self.is_ordered
 
     def lower(self, w: Any, op: Any) -> Any:
-        results = w.load_lanes(self.space, op.operands[0], f"i{types.width(self.type)}", self.count, self.is_ordered)
+        results = w.load_lanes(op.extra or self.space, op.operands[0], f"i{types.width(self.type)}", self.count, self.is_ordered)
         if self.sem == "acquire":
             w.line("fence acquire")
         return results
@@ -107,7 +107,7 @@ class Store(_Access):
 
         held = [w.get(o) for o in data]
         scalars = [w.cast(h.base, elem) if h.shape.is_uniform else None for h in held]
-        w.store_lanes(self.space, op.operands[0], [vector(o) for o in data], scalars, elem, self.is_ordered)
+        w.store_lanes(op.extra or self.space, op.operands[0], [vector(o) for o in data], scalars, elem, self.is_ordered)
 
 
 @instruction

@@ -71,6 +71,7 @@ class Module:
         self._constants: dict[str, str] = {}
         self._helpers: dict[str, str] = {}
         self.metadata: list[str] = []
+        self.next_metadata = 20  # numbers below are the lowering's own
 
     def declare(self, name: str, text: str) -> None:
         """`declare` once by name; `text` is the whole line."""

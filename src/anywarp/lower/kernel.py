@@ -13,7 +13,7 @@ from anywarp.analysis.divergence import Effects
 from anywarp.analysis.shapes import Shapes, analyse
 from anywarp.ir import model
 from anywarp.isa import synchronisation
-from anywarp.lower import atomics
+from anywarp.lower import atomics, calls
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
@@ -79,6 +79,14 @@ def _rest_exits(function: model.Function, shapes: Shapes, effects: Effects) -> b
     return exits and sum(sides) == 1
 
 
+def emit_callees(kernel: KernelEmitter) -> None:
+    """Emits the device functions that the kernel calls as functions."""
+    from anywarp.lower.function import FunctionEmitter
+
+    for name, callee in kernel.function.callees.items():
+        FunctionEmitter(kernel, name, callee).emit_function()
+
+
 class KernelEmitter(ControlEmitter):
     def __init__(self, module: Module, function: model.Function, shapes: Shapes, variant: str) -> None:
         super().__init__(module, function, shapes, V("ptr", 1, "%launch"), V("ptr", 1, "%cta"), V("ptr", 1, "%warp"))
@@ -88,7 +96,10 @@ class KernelEmitter(ControlEmitter):
         self.shared_base = V("ptr", 1, "%shared")
         self.local_base = V("ptr", 1, "%local")
         self.frame_base = V("ptr", 1, "%frame")
+        self.argument_base, self.argument_bytes = self.local_base, 0  # of device functions
         self.safe_pointer = self.launch
+        self.callee_names = list(function.callees)
+        self.parameter_bytes = max((p.offset + p.bytes for p in function.parameters), default=0)
         self.local_bytes = -(-function.local.bytes // 16) * 16
         self._threads: list[V] | None = None
         self._prologue: list[str] = []
@@ -97,6 +108,7 @@ class KernelEmitter(ControlEmitter):
         self.prepare(shapes, self.is_partial)
 
     atomic = atomics.atomic
+    call_function = calls.call_function
 
     # ------------------------------------------------------------------------------------------------ indices
 
@@ -163,11 +175,27 @@ class KernelEmitter(ControlEmitter):
         """`!dbg` for a line of the PTX text."""
         number = self._locations.get(line)
         if number is None:
-            number = self._locations[line] = 20 + len(self._locations)
+            number = self._locations[line] = self.module.next_metadata
+            self.module.next_metadata += 1
         return f", !dbg !{number}"
 
-    def _metadata(self, symbol: str) -> list[str]:
-        lines = [
+    def _define(self, head: str, symbol: str, body: list[str]) -> None:
+        """Adds the function to the module, with its lines' places in the PTX text."""
+        scope = self.module.next_metadata
+        nowhere = scope + 1
+        self.module.next_metadata += 2
+        calls_need_location = [f"{line}, !dbg !{nowhere}" if " call " in line and "!dbg" not in line else line for line in body]
+        self.module.functions.append("\n".join([f"{head} #0 !dbg !{scope} {{", *calls_need_location, "}"]))
+        self.module.metadata += [
+            f'!{scope} = distinct !DISubprogram(name: "{symbol}", scope: !5, file: !5, line: 1, type: !7, '
+            "spFlags: DISPFlagDefinition | DISPFlagOptimized, unit: !4)",
+            f"!{nowhere} = !DILocation(line: 0, scope: !{scope})",
+            *(f"!{n} = !DILocation(line: {line}, scope: !{scope})" for line, n in self._locations.items()),
+        ]
+
+    def _finish_module(self) -> None:
+        self.module.functions.append('attributes #0 = { nounwind "frame-pointer"="none" }')
+        self.module.metadata += [
             "!0 = !{}",
             '!1 = !{!"branch_weights", i32 2000, i32 1}',
             "!llvm.module.flags = !{!2, !3}",
@@ -177,12 +205,8 @@ class KernelEmitter(ControlEmitter):
             '!4 = distinct !DICompileUnit(language: DW_LANG_C99, file: !5, producer: "anywarp", isOptimized: true, runtimeVersion: 0, '
             "emissionKind: LineTablesOnly)",
             '!5 = !DIFile(filename: "module.ptx", directory: "")',
-            f'!6 = distinct !DISubprogram(name: "{symbol}", scope: !5, file: !5, line: 1, type: !7, spFlags: DISPFlagDefinition | DISPFlagOptimized, unit: !4)',
             "!7 = !DISubroutineType(types: !0)",
-            "!8 = !DILocation(line: 0, scope: !6)",
         ]
-        lines += [f"!{n} = !DILocation(line: {line}, scope: !6)" for line, n in self._locations.items()]
-        return lines
 
     # ------------------------------------------------------------------------------------------------ the function
 
@@ -190,13 +214,12 @@ class KernelEmitter(ControlEmitter):
         symbol = "kernel"
         body = self._body()
         if self.is_stepped:
-            head = f"define i32 @{symbol}(ptr noalias %launch, ptr %cta, ptr noalias %warp) #0 !dbg !6 {{"
+            head = f"define i32 @{symbol}(ptr noalias %launch, ptr %cta, ptr noalias %warp)"
         else:
-            head = f"define void @{symbol}(ptr noalias %launch, ptr %cta, i64 %first, i64 %ctas) #0 !dbg !6 {{"
-        calls_need_location = [f"{line}, !dbg !8" if " call " in line and "!dbg" not in line else line for line in body]
-        self.module.functions.append("\n".join([head, *calls_need_location, "}"]))
-        self.module.functions.append('attributes #0 = { nounwind "frame-pointer"="none" }')
-        self.module.metadata += self._metadata(symbol)
+            head = f"define void @{symbol}(ptr noalias %launch, ptr %cta, i64 %first, i64 %ctas)"
+        self._define(head, symbol, body)
+        emit_callees(self)
+        self._finish_module()
         return Lowered(
             text=self.module.text(),
             function=symbol,

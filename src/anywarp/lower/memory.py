@@ -38,6 +38,8 @@ class MemoryEmitter(ValueEmitter):
     shared_base: V
     local_base: V
     local_bytes: int
+    argument_base: V  # of a device function
+    argument_bytes: int
     safe_pointer: V  # 64 readable bytes that nobody writes
 
     # ------------------------------------------------------------------------------------------------ addresses
@@ -46,6 +48,7 @@ class MemoryEmitter(ValueEmitter):
         """The place of an access in a state space ("" or "generic", "global", "const", "param", "shared", "local")."""
         held = self.get(address.base)
         shape = held.shape
+        block_base, block_bytes = (self.local_base, self.local_bytes) if space == "local" else (self.argument_base, self.argument_bytes)
 
         def pointers(v: V, rows: int) -> V:
             if space.startswith("shared"):
@@ -54,14 +57,14 @@ class MemoryEmitter(ValueEmitter):
                     wide = self.add(wide, self.const("i64", address.offset))
                 return self.offset(self.shared_base, wide)
             wide = self.zext(v, "i64") if v.bits < 64 else v
-            if space == "local":
+            if space in ("local", "argument"):
                 if address.offset:
                     wide = self.add(wide, self.const("i64", address.offset))
                 per_row = WARP // rows
-                blocks = self.lane_constants("i64", [self.local_bytes * r * per_row for r in range(rows)]) if rows > 1 else None
+                blocks = self.lane_constants("i64", [block_bytes * r * per_row for r in range(rows)]) if rows > 1 else None
                 if blocks is not None:
                     wide = self.add(wide, blocks)
-                return self.offset(self.local_base, wide)
+                return self.offset(block_base, wide)
             pointer = self.convert("inttoptr", wide, "ptr")
             return self.offset(pointer, address.offset) if pointer.n == 1 else self._offset_lanes(pointer, address.offset)
 
@@ -69,8 +72,8 @@ class MemoryEmitter(ValueEmitter):
             return pointers(self.cast(self.vector(address.base), f"i{held.base.bits}"), WARP)
 
         base = self.cast(held.base, f"i{held.base.bits}")
-        if space == "local":
-            shape = Shape(shape.rows, 0 if shape.rows == WARP else shape.stride + self.local_bytes, 1, shape.deviation)
+        if space in ("local", "argument"):
+            shape = Shape(shape.rows, 0 if shape.rows == WARP else shape.stride + block_bytes, 1, shape.deviation)
         return Place(shape, pointers(base, base.n), self.test(held.shape), lanes)
 
     def _offset_lanes(self, pointer: V, offset: int) -> V:

@@ -1,0 +1,61 @@
+"""A device function that stays a function: runs the lanes that its caller names, and returns when all have.
+
+Its local memory is on the machine's stack, so that it may recurse. It has no cuts: a barrier in a function that recurses or is called
+through an address is refused.
+"""
+
+from __future__ import annotations
+
+from anywarp.analysis.shapes import analyse
+from anywarp.ir import model
+from anywarp.lower.calls import symbol_of
+from anywarp.lower.emit import V
+from anywarp.lower.kernel import KernelEmitter
+from anywarp.ptx.diagnostics import UnsupportedInstruction
+
+
+class FunctionEmitter(KernelEmitter):
+    """Emits one callee into its kernel's module."""
+
+    def __init__(self, kernel: KernelEmitter, name: str, function: model.Function) -> None:
+        for op in function.operations():
+            if op.op.is_cut:
+                raise UnsupportedInstruction(
+                    f"{op.op!r} in {name!r}, which recurses or is called through an address, is not supported (PTX ISA {op.op.section})", op.line
+                )
+        if function.is_irreducible:
+            raise UnsupportedInstruction(f"irreducible control flow in {name!r}, which recurses or is called through an address", function.source.line)
+        variant = kernel.layout + ".partial"
+        super().__init__(kernel.module, function, analyse(function, variant), variant)
+        self.symbol = symbol_of(kernel, name)
+        self.callee_names = kernel.callee_names
+        self.argument_base = V("ptr", 1, "%args")
+        self.argument_bytes = function.argument_bytes
+        self.parameter_bytes = kernel.parameter_bytes
+        n = len(function.blocks)
+        self.has_full, self.has_masked, self.checked = [False] * n, [True] * n, [True] * n
+
+    def emit_function(self) -> None:
+        """Appends the function to the module."""
+        self.emit_blocks()
+        blocks, self.lines = self.lines, []
+        self.label("entry")
+        at = len(self.lines)
+        shared = self.cta_field("shared")
+        self.line(f"%shared = getelementptr i8, ptr {shared.name}, i64 0")
+        self.line(f"%local = alloca [{max(64, 32 * self.local_bytes)} x i8], align 64")
+        for axis in range(3):
+            v = self.cta_field("ctaid", axis)
+            self.line(f"%ctaid.{'xyz'[axis]} = add i32 {v.name}, 0")
+        index = self.cta_field("current_warp")
+        self.line(f"%warpindex = add i32 {index.name}, 0")
+        start, self.lines = self.lines, []
+        self.reset_masks()
+        self.write_mask(self.function.blocks[0], V("i32", 1, "%lanes"))
+        self.jump(self.check_label(0))
+        begin, self.lines = self.lines, []
+        self.label(self.exit_label)
+        self.line("ret void")
+        body = [*start[:at], *self.entry_lines, *start[at:], *self._prologue, *begin, *blocks, *self.lines]
+        head = f"define internal void @{self.symbol}(ptr noalias %launch, ptr %cta, ptr noalias %warp, i32 %lanes, ptr noalias %args)"
+        self._define(head, self.symbol, body)
