@@ -64,7 +64,7 @@ class Generator:
         self._choice, self._left = choice, size
         self._functions: list[list[Statement]] = []
         self._in_function = False
-        self._carriers = [o for o in pool() if o.writes_carry]
+        self._carriers = [o for o in pool() if o.writes_carry and not o.reads_carry]
         self._takers = [o for o in pool() if o.reads_carry]
         self._opcodes = [o for o in pool() if not o.writes_carry and not o.reads_carry]
 

@@ -21,7 +21,7 @@ from fuzz.program import Kernel, Statement
 from tests.kernels.differential import Outcome, Route, compare, interpret
 
 FAILURES = Path(__file__).parent / "failures"
-REDUCTION_SECONDS = 60
+REDUCTION_SECONDS = 40
 
 
 def verdict(kernel: Kernel, seed: int, route: Route | None) -> tuple[str, str, Outcome | None]:
@@ -102,7 +102,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None, help="run the kernel of this seed only")
     parser.add_argument("--start", type=int, default=0, help="first seed")
-    parser.add_argument("--size", type=int, default=40, help="statements of a kernel at most")
+    parser.add_argument("--size", type=int, default=20, help="statements of a kernel at most")
     parser.add_argument("--route", default=None)
     parser.add_argument("--interpreter-only", action="store_true")
     parser.add_argument("--keep-going", type=int, default=1, help="failures of different kinds to collect")
@@ -124,7 +124,9 @@ def main() -> int:
         if kind == "unsupported":
             unsupported[text] += 1
         elif kind and kind not in failures:
+            began = time.monotonic()
             failures[kind] = _report(kernel, seed, kind, text, route, arguments.size)
+            deadline += time.monotonic() - began  # reducing does not count
             if len(failures) >= arguments.keep_going:
                 break
         seed += 1
