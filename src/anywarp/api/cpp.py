@@ -4,7 +4,8 @@ The header (`cuda_abi.h`, `cudart_abi.h`) holds our own declarations of the publ
 point checks that the driver may be called, calls the implementation, and tells the trace:
 
     extern "C" CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
-      return enter("cuMemAlloc_v2", [&] { return driver::memAlloc(dptr, bytesize); }, [&](trace::Line& t) { t("dptr", dptr)("bytesize", bytesize); });
+      return driver::enter("cuMemAlloc_v2", [&]() -> CUresult { return driver::memAlloc(dptr, bytesize); },
+                           [&](trace::Line& line) { line("dptr", dptr)("bytesize", bytesize); });
     }
 
 `enter`, `missing` and `trace::Line` are written by hand, in `src/runtime/driver/entry.h` and `src/runtime/api/trace.h`. One text serves
@@ -116,13 +117,11 @@ class Emitter:
         arguments = [self.argument(p, f, twin) for p in parameters]
         if f.twin and not any(p.type in _STREAMS for p in parameters):
             arguments.append(self.default_stream(twin))
-        trace = "".join(f'("{p.name}", {_traced(p)})' for p in parameters)
+        call = f"[&]() -> {f.signature.result} {{ return {self.namespace}::{name}({', '.join(arguments)}); }}"
+        shown = "".join(f'("{p.name}", {_traced(p)})' for p in parameters)
+        line = f"[&](trace::Line& line) {{ line{shown}; }}" if shown else "[](trace::Line&) {}"
         early = "_early" if f.early else ""
-        return (
-            f"{head} {{\n"
-            f'  return {self.namespace}::enter{early}("{symbol}", [&]() -> {f.signature.result} {{ return {self.namespace}::{name}({", ".join(arguments)}); }},'
-            f" [&]([[maybe_unused]] trace::Line& line) {{ {'line' + trace + ';' if trace else ''} }});\n}}"
-        )
+        return f'{head} {{\n  return {self.namespace}::enter{early}("{symbol}", {call},\n      {line});\n}}'
 
     def default_stream(self, twin: bool) -> str:
         return f"reinterpret_cast<{self.stream}>(std::uintptr_t{{{2 if twin else 1}}})"
@@ -172,10 +171,10 @@ def proc_address_table(api: Api) -> str:
         "};",
         "inline const ProcAddress kProcAddresses[] = {",
     ]
-    rows = sorted(api.functions, key=lambda f: (f.base, -f.since))
-    for f in rows:
+    rows = [(f.base, f.since, f) for f in api.functions] + [(*f.also, f) for f in api.functions if f.also]
+    for name, since, f in sorted(rows, key=lambda row: (row[0], -row[1])):
         twin = f"reinterpret_cast<void*>(&{f.twin_symbol})" if f.twin else "nullptr"
-        out.append(f'    {{"{f.base}", {f.since}, reinterpret_cast<void*>(&{f.symbol}), {f.twin_since}, {twin}}},')
+        out.append(f'    {{"{name}", {since}, reinterpret_cast<void*>(&{f.symbol}), {f.twin_since}, {twin}}},')
     return "\n".join([*out, "};", "}  // namespace anywarp::driver", ""])
 
 

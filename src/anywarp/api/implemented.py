@@ -7,8 +7,8 @@ A function is implemented if a header there declares its implementation at the s
 The name is the symbol's without `cu` (`cuda`, `__cuda`), its first letter in lower case. `cuMemAlloc_v2` calls `memAlloc_v2` if that is
 declared, else a declared version with the same parameter types, else `memAlloc` if its parameters are those of the newest version.
 
-Where a function has a twin for the per-thread default stream (`_ptds`, `_ptsz`), its implementation gets the stream to use: in place of a null
-`CUstream` parameter, or as one more, last parameter if it has none.
+Where a function has a twin for the per-thread default stream (`_ptds`, `_ptsz`), its implementation gets the stream to use: in place of a
+null `CUstream` parameter, or as one more, last parameter if it has none.
 """
 
 from __future__ import annotations

@@ -7,19 +7,19 @@ Functions, one line a symbol (`tables/driver/<chapter>.txt`), the newest version
     3020 ptds=7000  cuMemcpyHtoD_v2(CUdeviceptr dstDevice, const void* srcHost, size_t ByteCount)
 
 First the CUDA version that introduced this form of the function (what cuGetProcAddress compares with), then marks: `ptds=N` or
-`ptsz=N` (there is a twin with that suffix that uses the per-thread default stream, since version N), `early` (may be called before
-cuInit). `-> TYPE` follows where the result is no CUresult. In `tables/runtime/` the first column names the major versions of libcudart
-that export this form (`11-13`, `13`), and twins have no version.
+`ptsz=N` (there is a twin with that suffix that uses the per-thread default stream, since version N), `early` (may be called before cuInit),
+`also=NAME:N` (what cuGetProcAddress answers to that other name since version N). `-> TYPE` follows where the result is no CUresult. In
+`tables/runtime/` the first column names the major versions of libcudart that export this form (`11-13`, `13`), and twins have no version.
 
-Types (`tables/<api>_types.txt`) stand in an order in which each is defined before it is used:
+Types (`tables/<api>_types.txt`); a name is defined before it is used, but for structs behind pointers:
 
     handle CUcontext CUctx_st                     an opaque pointer, and the tag of what it points to
     alias CUdevice = CUdevice_v1
     callback CUhostFn(void* userData) -> TYPE     pointer to a function (void without `->`); `signature`: the function type itself
     const CU_STREAM_LEGACY = 1
     enum CUmemAttach_flags                        members are indented: `NAME = VALUE`
-    struct CUuuid : 16                            size in bytes (checked when built), `align N` if above 8; members are indented C declarations,
-                                                  `union NAME` and `struct NAME` open an inner level
+    struct CUuuid : 16                            size in bytes (checked when built), `align N` if above 8; members are indented C
+                                                  declarations, `union NAME` and `struct NAME` open an inner level
 
 Next: `cpp` (C++ header and entry points), `bindings` (ctypes), `coverage` (the documentation page).
 """
@@ -88,6 +88,7 @@ class Function:
     twin: str = ""  # "ptds", "ptsz" or none
     twin_since: int = 0
     early: bool = False
+    also: tuple[str, int] | None = None  # another name for cuGetProcAddress, and since when
 
     @property
     def base(self) -> str:
@@ -229,12 +230,16 @@ def _functions(path: Path, default_result: str, runtime: bool) -> Iterator[Funct
             raise TableError(f"{path}:{number}: not a function: {line!r}")
         first, *marks = match["marks"].split()
         twin, twin_since, early = "", 0, False
+        also: tuple[str, int] | None = None
         for mark in marks:
             name, _, value = mark.partition("=")
             if name in ("ptds", "ptsz"):
                 twin, twin_since = name, int(value or 0)
             elif name == "early":
                 early = True
+            elif name == "also":
+                other, _, version = value.partition(":")
+                also = (other, int(version))
             else:
                 raise TableError(f"{path}:{number}: unknown mark {mark!r}")
         majors: tuple[int, ...] = ()
@@ -246,7 +251,7 @@ def _functions(path: Path, default_result: str, runtime: bool) -> Iterator[Funct
         except TableError as error:
             raise TableError(f"{path}:{number}: {error}") from None
         since = 0 if runtime else int(first)
-        yield Function(match["symbol"], signature, path.stem, title, since, majors, twin, twin_since, early)
+        yield Function(match["symbol"], signature, path.stem, title, since, majors, twin, twin_since, early, also)
 
 
 def _types(path: Path) -> Iterator[Type]:

@@ -112,6 +112,7 @@ CUresult graphAddNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode* de
 CUresult graphNodeSetParams(CUgraphNode node, CUgraphNodeParams* p);
 
 // Executable graphs (graph_exec.cpp).
+CUresult graphInstantiate(CUgraphExec* exec, CUgraph graph, CUgraphNode* error_node, char* log, size_t log_bytes);
 CUresult graphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long flags);
 CUresult graphInstantiateWithParams(CUgraphExec* exec, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS* parameters, CUstream default_stream);
 CUresult graphExecDestroy(CUgraphExec exec);

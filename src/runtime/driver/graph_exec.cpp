@@ -50,6 +50,12 @@ CUresult graphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned lo
   return CUDA_SUCCESS;
 }
 
+CUresult graphInstantiate(CUgraphExec* exec, CUgraph graph, CUgraphNode* error_node, char* log, size_t log_bytes) {
+  if (error_node) *error_node = nullptr;
+  if (log && log_bytes > 0) *log = 0;
+  return graphInstantiateWithFlags(exec, graph, 0);
+}
+
 CUresult graphInstantiateWithParams(CUgraphExec* exec, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS* parameters, CUstream) {
   if (!parameters) return CUDA_ERROR_INVALID_VALUE;
   parameters->hErrNode_out = nullptr;
