@@ -14,7 +14,9 @@ import llvmlite.binding as llvm
 
 from anywarp import abi, ptx
 from anywarp.codegen import llvm as codegen
+from anywarp.compiler.manifest import initial_data
 from anywarp.ir.build import build, parameters
+from anywarp.ir.flatten import variable_bytes
 from anywarp.lower.kernel import Lowered, lower
 
 

@@ -192,7 +192,7 @@ class Decoder:
         operands: list[Any] = []
         operand_types: list[Any] = []
         targets: list[tuple[Register, str]] = []  # destination registers in order, with their types
-        specs = op.form.operands
+        specs = _specs_for(op, len(instruction.operands))
         at = 0
         for operand in instruction.operands:
             spec = specs[at]
@@ -414,6 +414,19 @@ def _clamp(value: float) -> float:
     return float("inf") if value > 0 else float("-inf")
 
 
+def _specs_for(op: base.Instruction, count: int) -> list[base.OperandSpec]:
+    """A syntax's operands where `count` are given: optional ones are left out from the left (`bar.red d, a{, b}, c`)."""
+    specs = op.form.operands
+    missing = sum(1 for s in specs if not s.is_pair_second) - count
+    kept = []
+    for spec in specs:
+        if missing > 0 and spec.is_optional and not spec.is_pair_second:
+            missing -= 1
+        else:
+            kept.append(spec)
+    return kept
+
+
 def _fits(op: base.Instruction, operands: tuple[tree.Operand, ...]) -> bool:
     """Whether the operands' number and kinds suit a syntax."""
     specs = op.form.operands
@@ -421,6 +434,7 @@ def _fits(op: base.Instruction, operands: tuple[tree.Operand, ...]) -> bool:
     most = sum(1 for s in specs if not s.is_pair_second)
     if not required <= len(operands) <= most:
         return False
+    specs = _specs_for(op, len(operands))
     at = 0
     for operand in operands:
         spec = specs[at]

@@ -28,7 +28,7 @@ class _Barrier(Memory):
     writes = True
     section = "9.7.13.1"
 
-    def arrive(self, w: Any, number: Any, count: Any | None, reduction: abi.Reduction, predicates: Any | None) -> None:
+    def tell(self, w: Any, number: Any, count: Any | None, reduction: abi.Reduction, predicates: Any | None) -> None:
         """Writes what the runtime must know of an arrival to the Warp structure."""
         w.store(w.active, w.warp_pointer("arrived"), 4)
         w.store(number, w.warp_pointer("barrier_id"), 4)
@@ -47,7 +47,7 @@ class BarrierSync(_Barrier):
 
     def lower_cut(self, w: Any, op: Any) -> Any:
         count = _number(w, op.operands[1]) if len(op.operands) > 1 else None
-        self.arrive(w, _number(w, op.operands[0]), count, abi.Reduction.NONE, None)
+        self.tell(w, _number(w, op.operands[0]), count, abi.Reduction.NONE, None)
         return abi.Status.BARRIER
 
 
@@ -61,7 +61,7 @@ class BarrierArrive(_Barrier):
     target = 20
 
     def lower_cut(self, w: Any, op: Any) -> Any:
-        self.arrive(w, _number(w, op.operands[0]), _number(w, op.operands[1]), abi.Reduction.NONE, None)
+        self.tell(w, _number(w, op.operands[0]), _number(w, op.operands[1]), abi.Reduction.NONE, None)
         return abi.Status.ARRIVED
 
 
@@ -88,7 +88,7 @@ class BarrierReduce(_Barrier):
         reduction = {"and": abi.Reduction.AND, "or": abi.Reduction.OR}.get(self.op, abi.Reduction.POPC)
         count = _number(w, op.operands[1]) if len(op.operands) > 2 else None
         predicates = w.and_(w.mask_of(w.vector(op.operands[-1])), w.active)
-        self.arrive(w, _number(w, op.operands[0]), count, reduction, predicates)
+        self.tell(w, _number(w, op.operands[0]), count, reduction, predicates)
         return abi.Status.BARRIER
 
     def lower_resumed(self, w: Any, op: Any) -> Any:

@@ -20,7 +20,7 @@ from typing import Any
 
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
-from anywarp.ir.model import Block, Branch, Jump, Operation, Switch, Value
+from anywarp.ir.model import Block, Branch, Exit, Jump, Operation, Switch, Value
 from anywarp.isa import types
 from anywarp.isa.base import Lane, Warp
 from anywarp.lower.emit import V
@@ -220,7 +220,10 @@ class ControlEmitter(MemoryEmitter):
         """The lanes of each mask wait at its target from now on."""
         self.edges(source, targets)
         for target, mask in targets:
-            self.add_to_mask(target, mask)
+            if not target.operations and isinstance(target.terminator, Exit):  # those at a barrier must not wait for them
+                self.mark_exited(mask)
+            else:
+                self.add_to_mask(target, mask)
 
     def leave_masked(self, source: Block, targets: list[Block]) -> None:
         """From masked code to the first block at which lanes wait. A back edge goes to its header, the first of the loop."""
@@ -246,11 +249,16 @@ class ControlEmitter(MemoryEmitter):
         else:
             self.lanes_exit(is_full)
 
+    def mark_exited(self, mask: V) -> None:
+        """Takes lanes out of `Warp.live`."""
+        if self.is_stepped:
+            pointer = self.warp_pointer("live")
+            self.store(self.and_(self.load("i32", 1, pointer, 4), self.not_(mask)), pointer, 4)
+
     def lanes_exit(self, is_full: bool) -> None:
         """The active lanes end."""
-        if self.is_stepped and not is_full:
-            pointer = self.warp_pointer("live")
-            self.store(self.and_(self.load("i32", 1, pointer, 4), self.not_(self.active)), pointer, 4)
+        if not is_full:
+            self.mark_exited(self.active)
         if is_full:
             self.jump(self.exit_label)
         else:
