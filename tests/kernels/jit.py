@@ -69,23 +69,19 @@ class Program:
         self._keep: list[object] = []
 
     def symbol(self, name: str) -> int:
-        """The address of a module variable, with its initial bytes (constants only, no relocations)."""
+        """The address of a module variable, with its initial bytes and relocations, or a number that stands for a function."""
         if name not in self.symbols:
-            variable = self.module.variables[name]
-            from anywarp.ir.flatten import variable_bytes
-            from anywarp.isa import types
-
-            size = variable_bytes(variable)
+            variable = self.module.variables.get(name)
+            size = variable_bytes(variable) if variable else 16
             address, keep = _aligned(max(size, 8), 256)
             self._keep.append(keep)
-            if variable.initializer:
-                width = types.width(variable.type) // 8
-                raw = b"".join(
-                    (getattr(i, "value", getattr(i, "bits", 0)) & ((1 << 8 * width) - 1)).to_bytes(width, "little")
-                    for i in variable.initializer
-                )
-                ctypes.memmove(address, raw, len(raw))
             self.symbols[name] = address
+            data, relocations = initial_data(variable) if variable else (b"", [])
+            ctypes.memmove(address, data, len(data))
+            for place, width, symbol, addend, mask in relocations:
+                value = (self.symbol(symbol) + addend) & mask
+                value >>= (mask & -mask).bit_length() - 1
+                ctypes.memmove(address + place, (value & ((1 << 8 * width) - 1)).to_bytes(width, "little"), width)
         return self.symbols[name]
 
     def compile(self, entry: str, variant: str) -> Compiled:
