@@ -59,6 +59,10 @@ def reduced(kernel: Kernel, still_fails: Callable[[Kernel], bool]) -> Kernel:
             smaller = Kernel(kernel.body, kernel.functions, kernel.block)
             if still_fails(smaller):
                 kernel = smaller
+        used = set(re.findall(r"call \(result\), f(\d+)", kernel.text()))
+        for number in range(len(kernel.functions)):
+            if str(number) not in used:
+                kernel.functions[number].clear()
         for body in _bodies(kernel):
             at = 0
             step = max(1, len(body) // 2)

@@ -9,12 +9,13 @@ Registers: %r 32 bits, %d 64, %h 16, %p predicates (those that statements work o
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 R, D, H, P = 8, 4, 4, 4  # registers of each kind
 INPUT_WORDS = 256
-OUTPUT_WORDS = R + 2 * D + 1 + 3  # of one thread: registers, halves, predicates
+OUTPUT_WORDS = R + 2 * D + H // 2 + 2  # of one thread: registers, halves, predicates; even
 
 
 class Statement:
@@ -224,6 +225,7 @@ class Kernel:
         w = Writer()
         functions = [self._function(number, body) for number, body in enumerate(self.functions)]
         body = list(w.print(self.body))
+        used = set(re.findall(r"%[rdhp]\d", " ".join(body)))
         lines = [
             ".version 8.6", ".target sm_100", ".address_size 64", *functions,
             ".visible .entry k(.param .u64 out, .param .u64 in, .param .u64 sums)", "{",
@@ -236,7 +238,7 @@ class Kernel:
             "ld.param.u64 %out, [out];", "ld.param.u64 %in, [in];", "ld.param.u64 %sums, [sums];",
             "cvta.to.global.u64 %out, %out;", "cvta.to.global.u64 %in, %in;", "cvta.to.global.u64 %sums, %sums;",
             f"mul.wide.u32 %at, %global, {4 * OUTPUT_WORDS};", "add.s64 %out, %out, %at;",
-            *self._loads(), *body, *self._stores(), "ret;", "}", "",
+            *self._loads(used), *body, *self._stores(used), "ret;", "}", "",
         ]  # fmt: skip
         return "\n".join(lines)
 
@@ -250,19 +252,27 @@ class Kernel:
     def _function(self, number: int, body: list[Statement]) -> str:
         w = Writer()
         printed = list(w.print(body))
+        used = set(re.findall(r"%[rdhp]\d", " ".join(printed)))
+        top = max([int(r[2:]) for r in used if r[1] != "d"], default=1)
+        wide = max([int(r[2:]) for r in used if r[1] == "d"], default=0)
         lines = [
             f".func (.param .b32 result) f{number}(.param .b32 a, .param .b64 b)", "{", *self._registers(w.counters),
             "ld.param.b32 %r0, [a];", "ld.param.b64 %d0, [b];",
-            *(f"add.u32 %r{i}, %r{i - 1}, 0x9e3779b9;" for i in range(1, R)), *(f"add.u64 %d{i}, %d{i - 1}, 77;" for i in range(1, D)),
-            *(f"cvt.u16.u32 %h{i}, %r{i};" for i in range(H)), *(f"setp.lt.s32 %p{i}, %r{i}, 0;" for i in range(P)),
+            *(f"add.u32 %r{i}, %r{i - 1}, 0x9e3779b9;" for i in range(1, max(1, top) + 1)),
+            *(f"add.u64 %d{i}, %d{i - 1}, 77;" for i in range(1, wide + 1)),
+            *(f"cvt.u16.u32 %h{i}, %r{i};" for i in range(H) if f"%h{i}" in used),
+            *(f"setp.lt.s32 %p{i}, %r{i}, 0;" for i in range(P) if f"%p{i}" in used),
             *printed, "xor.b32 %r0, %r0, %r1;", "st.param.b32 [result], %r0;", "ret;", "}",
         ]  # fmt: skip
         return "\n".join(lines)
 
     @staticmethod
-    def _loads() -> Iterator[str]:
-        """Every register begins with another word of the input."""
+    def _loads(used: set[str]) -> Iterator[str]:
+        """Every register that the body names begins with another word of the input."""
+        needed = used | {f"%r{r[2:]}" for r in used if r[1] in "hp"}
         for i in range(R + 2 * D):
+            if (f"%r{i}" if i < R else f"%d{(i - R) // 2}") not in needed:
+                continue
             yield f"mad.lo.u32 %t0, %global, 7, {11 * i};"
             yield f"and.b32 %t0, %t0, {INPUT_WORDS - 1};"
             yield "mul.wide.u32 %at, %t0, 4;"
@@ -273,25 +283,25 @@ class Kernel:
                 yield f"ld.global.b32 %t{2 + i % 2}, [%at];"
                 if i % 2:
                     yield f"mov.b64 %d{(i - R) // 2}, {{%t2, %t3}};"
-        yield from (f"cvt.u16.u32 %h{i}, %r{i};" for i in range(H))
-        yield from (f"setp.lt.s32 %p{i}, %r{i}, 0;" for i in range(P))
+        yield from (f"cvt.u16.u32 %h{i}, %r{i};" for i in range(H) if f"%h{i}" in used)
+        yield from (f"setp.lt.s32 %p{i}, %r{i}, 0;" for i in range(P) if f"%p{i}" in used)
 
     @staticmethod
-    def _stores() -> Iterator[str]:
-        word = 0
+    def _stores(used: set[str]) -> Iterator[str]:
+        """Every register that the body names, at its place in the thread's words."""
         for i in range(R):
-            yield f"st.global.b32 [%out+{4 * word}], %r{i};"
-            word += 1
+            if f"%r{i}" in used:
+                yield f"st.global.b32 [%out+{4 * i}], %r{i};"
         for i in range(D):
-            yield f"mov.b64 {{%t0, %t1}}, %d{i};"
-            yield f"st.global.b32 [%out+{4 * word}], %t0;"
-            yield f"st.global.b32 [%out+{4 * word + 4}], %t1;"
-            word += 2
-        for i in range(0, H, 2):
-            yield f"mov.b32 %t0, {{%h{i}, %h{i + 1}}};"
-            yield f"st.global.b32 [%out+{4 * word}], %t0;"
-            word += 1
+            if f"%d{i}" in used:
+                yield f"mov.b64 {{%t0, %t1}}, %d{i};"
+                yield f"st.global.b32 [%out+{4 * (R + 2 * i)}], %t0;"
+                yield f"st.global.b32 [%out+{4 * (R + 2 * i) + 4}], %t1;"
+        for i in range(H):
+            if f"%h{i}" in used:
+                yield f"st.global.b16 [%out+{4 * (R + 2 * D) + 2 * i}], %h{i};"
         yield "mov.u32 %t0, 0;"
         for i in range(P):
-            yield f"@%p{i} or.b32 %t0, %t0, {1 << i};"
-        yield f"st.global.b32 [%out+{4 * word}], %t0;"
+            if f"%p{i}" in used:
+                yield f"@%p{i} or.b32 %t0, %t0, {1 << i};"
+        yield f"st.global.b32 [%out+{4 * (R + 2 * D + H // 2)}], %t0;"
