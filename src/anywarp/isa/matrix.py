@@ -12,6 +12,7 @@ What the results promise:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anywarp.isa import matrix_layout as layout
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from anywarp.lower.warp import WarpEmitter
 
 Lanes = dict[int, tuple[Any, ...]]
+Order = tuple[tuple[int, ...], ...]
 F8 = "e4m3 e5m2"
 F8F6F4 = "e4m3 e5m2 e3m2 e2m3 e2m1"
 
@@ -33,7 +35,6 @@ class MatrixProduct(Warp):
     """D = A * B + C of one shape; subclasses say the element types and what an element of D is."""
 
     section = "9.7.14.5.14"
-    shape_name = "shape"
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -57,17 +58,30 @@ class MatrixProduct(Warp):
     def shape(self, *operands: Shape) -> Shape:
         return Shape(32)
 
+    def position(self, matrix: str, type: str, lane: int, i: int) -> tuple[int, int] | None:
+        """Row and column of an element of a fragment of A, B or C and D ("a", "b", "c"); None for one that counts for nothing."""
+        return layout.row_column(matrix, self.size[0], type, lane, i)
+
     def undefined(self, lanes: Lanes) -> set[int]:
         """All where lanes are missing: the warp executes a product as a whole."""
         return set() if len(lanes) == 32 else set(lanes)
 
     def matrices(self, lanes: Lanes) -> tuple[dict[tuple[int, int], int], ...]:
-        """A, B and C from the lanes' fragments."""
-        rows = self.size[0]
+        """A, B and C by row and column, from the lanes' fragments."""
         return tuple(
-            layout.matrix(which, rows, type, {lane: operands[i] for lane, operands in lanes.items()})
+            self.matrix(which, type, {lane: lanes[lane][i] for lane in lanes})
             for i, (which, type) in enumerate(zip("abc", self.element_types()))
         )
+
+    def matrix(self, which: str, type: str, fragments: dict[int, tuple[int, ...]]) -> dict[tuple[int, int], int]:
+        """The elements' bit patterns by row and column."""
+        found = {}
+        for lane, fragment in fragments.items():
+            for i, value in enumerate(layout.elements(type, fragment)):
+                at = self.position(which, type, lane, i)
+                if at is not None:
+                    found[at] = value
+        return found
 
     def reference(self, lanes: Lanes) -> dict[int, Any]:
         a, b, c = self.matrices(lanes)
@@ -81,7 +95,8 @@ class MatrixProduct(Warp):
         for lane in lanes:
             values = []
             for i in range(count):
-                at = layout.row_column("c", self.size[0], d, lane, i)
+                at = self.position("c", d, lane, i)
+                assert at is not None
                 if at not in found:
                     found[at] = self.element(rows[at[0]], columns[at[1]], c.get(at, 0))
                 values.append(found[at])
@@ -92,21 +107,20 @@ class MatrixProduct(Warp):
         """What the vector code is to compute."""
         from anywarp.lower.matrix_product import Product
 
-        m, _, k = self.size
         a, b, c, d = self.element_types()
-        bits = layout.ELEMENTS[a][0]
-        parts = k // (4 * max(1, 32 // bits))
+        return Product(".".join(self.opcode).replace("::", "."), a, b, c, d, *self.orders())
+
+    def changed(self, **fields: Any) -> Product:
+        """`product` with some of its fields set."""
+        return replace(MatrixProduct.product(self), **fields)
+
+    def orders(self) -> tuple[Order, Order, Order]:
+        """Which register holds which tile of A and B, and which tile of C comes when: see `lower.matrix_product.Product`."""
+        m, _, k = self.size
+        parts = k // (4 * max(1, 32 // layout.ELEMENTS[self.element_types()[0]][0]))
         tiles = m // 8
-        return Product(
-            ".".join(self.opcode).replace("::", "."),
-            a,
-            b,
-            c,
-            d,
-            a_order=tuple(tuple(tiles * part + tile for part in range(parts)) for tile in range(tiles)),
-            b_order=(tuple(range(parts)),),
-            c_order=tuple((tile,) for tile in range(tiles)),
-        )
+        a = tuple(tuple(tiles * part + tile for part in range(parts)) for tile in range(tiles))
+        return a, (tuple(range(parts)),), tuple((tile,) for tile in range(tiles))
 
     def lower(self, w: WarpEmitter, a: tuple[V, ...], b: tuple[V, ...], c: tuple[V, ...]) -> tuple[V, ...]:
         from anywarp.lower.matrix_product import multiply_add
@@ -218,9 +232,7 @@ class MmaDouble(MatrixProduct):
         return c
 
     def product(self) -> Product:
-        from dataclasses import replace
-
-        return replace(super().product(), rnd=self.rnd or "rn")
+        return self.changed(rnd=self.rnd or "rn")
 
 
 @instruction
@@ -249,16 +261,10 @@ class MmaInteger(MatrixProduct):
         return a, b, c, d
 
     def element(self, a: list[int], b: list[int], c: int) -> int:
-        of_a, of_b, *_ = self.element_types()
-        total = layout.integer("s32", c) + sum(layout.integer(of_a, x) * layout.integer(of_b, y) for x, y in zip(a, b))
-        if self.satfinite:
-            total = max(-(1 << 31), min((1 << 31) - 1, total))
-        return total & 0xFFFFFFFF
+        return layout.integer_element(self.element_types(), a, b, c, self.satfinite)
 
     def product(self) -> Product:
-        from dataclasses import replace
-
-        return replace(super().product(), is_saturating=self.satfinite)
+        return self.changed(is_saturating=self.satfinite)
 
 
 @instruction
@@ -279,6 +285,4 @@ class MmaBit(MatrixProduct):
         return (c + sum(x ^ y if self.bitOp == "xor" else x & y for x, y in zip(a, b))) & 0xFFFFFFFF
 
     def product(self) -> Product:
-        from dataclasses import replace
-
-        return replace(super().product(), op=self.bitOp)
+        return self.changed(op=self.bitOp)

@@ -67,15 +67,6 @@ def pack(type: str, values: list[int]) -> tuple[int, ...]:
     return tuple(sum(v << bits * j for j, v in enumerate(values[i : i + per])) for i in range(0, len(values), per))
 
 
-def matrix(which: str, rows: int, type: str, fragments: dict[int, tuple[int, ...]]) -> dict[Position, int]:
-    """The elements' bit patterns by position."""
-    found = {}
-    for lane, fragment in fragments.items():
-        for i, value in enumerate(elements(type, fragment)):
-            found[row_column(which, rows, type, lane, i)] = value
-    return found
-
-
 def is_float(type: str) -> bool:
     return type in FORMATS or type == "tf32"
 
@@ -95,6 +86,14 @@ def integer(type: str, bits: int) -> int:
     """The value of an integer element."""
     width = int(type[1:])
     return bits - (1 << width) if type[0] == "s" and bits >> (width - 1) else bits
+
+
+def integer_element(types: tuple[str, str, str, str], a: list[int], b: list[int], c: int, is_saturating: bool) -> int:
+    """An element of an integer product: wrapped, or clamped to the range of s32."""
+    total = integer("s32", c) + sum(integer(types[0], x) * integer(types[1], y) for x, y in zip(a, b))
+    if is_saturating:
+        total = max(-(1 << 31), min((1 << 31) - 1, total))
+    return total & 0xFFFFFFFF
 
 
 def sum_of_products(products: list[tuple[Number, Number]], addend: Number) -> Number:
