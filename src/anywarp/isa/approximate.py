@@ -62,7 +62,7 @@ def horner(g: Emitter, x: V, coefficients: list[int]) -> V:
     """The polynomial with these coefficients (f32 bit patterns, highest power first) at x."""
     result = f32(g, coefficients[0], x)
     for c in coefficients[1:]:
-        result = g.fma(result, x, f32(g, c, x))
+        result = rounding.fma(g, result, x, f32(g, c, x))
     return result
 
 
@@ -335,7 +335,7 @@ def logarithm(g: Emitter, a: V, flushes: bool) -> V:
         exponent = g.fadd(exponent, bias)
     mantissa = g.bitcast(g.add(g.and_(distance, g.const("i32", 0x7FFFFF, n)), root), "float")
     t = g.fsub(mantissa, f32(g, ieee.F32.one, a))
-    result = g.fma(t, horner(g, t, LOGARITHM), exponent)
+    result = rounding.fma(g, t, horner(g, t, LOGARITHM), exponent)
     result = g.select(g.fcmp("oeq", a, f32(g, INFINITY, a)), a, result)
     if flushes:
         is_zero = g.fcmp("olt", rounding.magnitude(g, a), least)
@@ -370,11 +370,11 @@ ONE_OVER_PI = 0x3EA2F983
 
 def _sine_of_rest(g: Emitter, a: V, multiple: V, quarter: V) -> V:
     """sin(a - multiple * pi), negated where the lowest bit of `quarter` is set; the rest is from -pi/2 to pi/2."""
-    rest = g.fma(multiple, f32(g, PI_HIGH | 1 << 31, a), a)
-    rest = g.fma(multiple, f32(g, PI_LOW | 1 << 31, a), rest)
+    rest = rounding.fma(g, multiple, f32(g, PI_HIGH | 1 << 31, a), a)
+    rest = rounding.fma(g, multiple, f32(g, PI_LOW | 1 << 31, a), rest)
     square = g.fmul(rest, rest)
     one, minus_one = f32(g, ieee.F32.one, a), f32(g, 0xBF800000, a)
-    sine = g.fmul(rest, g.fma(square, horner(g, square, SINE), one))
+    sine = g.fmul(rest, rounding.fma(g, square, horner(g, square, SINE), one))
     # one unit too much near the peaks, and anything where a is so large that the rest is arbitrary (NaN stays)
     sine = g.select(g.fcmp("ogt", sine, one), one, sine)
     sine = g.select(g.fcmp("olt", sine, minus_one), minus_one, sine)
@@ -394,7 +394,7 @@ class Sine(Circular):
     def lower(self, g: Emitter, a: V) -> V:
         (a,) = self.flush(g, a)
         rounder = f32(g, ROUNDER, a)
-        shifted = g.fma(a, f32(g, ONE_OVER_PI, a), rounder)
+        shifted = rounding.fma(g, a, f32(g, ONE_OVER_PI, a), rounder)
         return _sine_of_rest(g, a, g.fsub(shifted, rounder), shifted)
 
 
@@ -411,7 +411,7 @@ class Cosine(Circular):
     def lower(self, g: Emitter, a: V) -> V:
         # cos a = sin(a + pi/2): the multiple of pi is an integer less a half
         rounder, half = f32(g, ROUNDER, a), f32(g, 0x3F000000, a)
-        shifted = g.fadd(g.fma(a, f32(g, ONE_OVER_PI, a), half), rounder)
+        shifted = g.fadd(rounding.fma(g, a, f32(g, ONE_OVER_PI, a), half), rounder)
         return _sine_of_rest(g, a, g.fsub(g.fsub(shifted, rounder), half), shifted)
 
 

@@ -12,7 +12,7 @@ Rounding to nearest is one LLVM instruction. The directed modes compute the near
 Only `.rz` and `.rp` exist as code: rounding down is rounding up between negations, which also gives an exact zero its sign (-0 only
 when rounding down).
 
-AVX-512 has arithmetic with a rounding mode in the instruction; nothing here depends on it.
+Where the target has AVX-512, whole registers use its arithmetic with the rounding mode in the instruction instead (`_embedded`).
 """
 
 from __future__ import annotations
@@ -110,11 +110,31 @@ def _error_of_sum(g: Emitter, a: V, b: V, s: V) -> V:
     return g.fsub(lo, g.fsub(s, hi))
 
 
+def _embedded(g: Emitter, name: str, mode: str, *operands: V) -> V | None:
+    """The operation by AVX-512 instructions with embedded rounding, 512 bits at a time; None without AVX-512 or with fewer lanes."""
+    n, elem = operands[0].n, operands[0].elem
+    width = 512 // operands[0].bits
+    if n < width or "avx512f" not in g.module.features:
+        return None
+    immediate = g.const("i32", 8 | {"rm": 1, "rp": 2, "rz": 3}[mode])  # 8: without exceptions
+    full_name = f"llvm.x86.avx512.{name}.{'ps' if elem == 'float' else 'pd'}.512"
+    g.module.declare(full_name, f"declare <{width} x {elem}> @{full_name}({f'<{width} x {elem}>, ' * len(operands)}i32 immarg)")
+    parts = []
+    for start in range(0, n, width):
+        some = [g.shuffle(x, None, range(start, start + width)) if n > width else x for x in operands]
+        arguments = ", ".join(x.typed for x in [*some, immediate])
+        parts.append(g.value(elem, width, f"call <{width} x {elem}> @{full_name}({arguments})"))
+    return g.concat(parts)
+
+
 def add(g: Emitter, a: V, b: V, mode: str) -> V:
     """a + b of f32 or f64, rounded by `mode` (rn, rz, rm, rp)."""
     if mode == "rn":
         return g.fadd(a, b)
     a, b = g.same_lanes(a, b)
+    embedded = _embedded(g, "add", mode, a, b)
+    if embedded:
+        return embedded
     if mode == "rm":
         return g.fneg(add(g, g.fneg(a), g.fneg(b), "rp"))
     s = g.fadd(a, b)
@@ -133,6 +153,9 @@ def multiply(g: Emitter, a: V, b: V, mode: str) -> V:
     if mode == "rn":
         return g.fmul(a, b)
     a, b = g.same_lanes(a, b)
+    embedded = _embedded(g, "mul", mode, a, b)
+    if embedded:
+        return embedded
     if mode == "rm":
         return g.fneg(multiply(g, g.fneg(a), b, "rp"))
     if a.elem == "double":
@@ -142,11 +165,32 @@ def multiply(g: Emitter, a: V, b: V, mode: str) -> V:
     return _step(g, r, g.fsub(product, _wide(g, r)), mode)
 
 
+def fma(g: Emitter, a: V, b: V, c: V) -> V:
+    """a * b + c to nearest. x86 without FMA would call a library for each lane: f32 goes through f64 there, rounded to odd (the last bit
+    says that something was cut off), which may be rounded again without error."""
+    if a.elem == "double" or "sse2" not in g.module.features or "fma" in g.module.features:
+        return g.fma(a, b, c)
+    product, addend = g.fmul(*(_wide(g, x) for x in g.same_lanes(a, b))), _wide(g, c)
+    product, addend = g.same_lanes(product, addend)
+    s = g.fadd(product, addend)
+    error = _error_of_sum(g, product, addend, s)
+    bits = g.bitcast(s, "i64")
+    zero, one = g.zero_like(bits), g.const("i64", 1, s.n)
+    is_even = g.icmp("eq", g.and_(bits, one), zero)
+    is_inexact = g.fcmp("one", error, g.zero_like(error))  # false for NaN: an operand was infinite or NaN
+    outward = g.or_(g.ashr(g.xor(bits, g.bitcast(error, "i64")), g.const("i64", 63, s.n)), one)  # 1 where the signs are the same, else -1
+    odd = g.add(bits, g.select(g.and_(is_even, is_inexact), outward, zero))
+    return g.convert("fptrunc", g.bitcast(odd, "double"), "float")
+
+
 def fused_multiply_add(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
     """a * b + c of f32 or f64, rounded once by `mode`."""
     if mode == "rn":
-        return g.fma(a, b, c)
+        return fma(g, a, b, c)
     a, b, c = g.same_lanes(a, b, c)
+    embedded = _embedded(g, "vfmadd", mode, a, b, c)
+    if embedded:
+        return embedded
     if mode == "rm":
         return g.fneg(fused_multiply_add(g, g.fneg(a), b, g.fneg(c), "rp"))
     if a.elem == "double":
@@ -164,6 +208,9 @@ def divide(g: Emitter, a: V, b: V, mode: str) -> V:
     if mode == "rn":
         return g.fdiv(a, b)
     a, b = g.same_lanes(a, b)
+    embedded = _embedded(g, "div", mode, a, b)
+    if embedded:
+        return embedded
     if mode == "rm":
         return g.fneg(divide(g, g.fneg(a), b, "rp"))
     a, b = flip(g, a, sign_of(g, b)), magnitude(g, b)  # then the residual has the sign of what is missing
@@ -177,6 +224,9 @@ def square_root(g: Emitter, a: V, mode: str) -> V:
     """The square root of an f32 or f64, rounded by `mode`."""
     if mode == "rn":
         return g.intrinsic("llvm.sqrt", a)
+    embedded = _embedded(g, "sqrt", mode, a)
+    if embedded:
+        return embedded
     if mode == "rm":
         mode = "rz"  # no root but -0 is negative, and that is exact
     if a.elem == "float":
