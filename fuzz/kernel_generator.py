@@ -31,7 +31,20 @@ from fuzz.program import (
 from tests.kernels.differential import Buffer, Case
 
 T = TypeVar("T")
-BLOCKS = ((32, 1, 1), (64, 1, 1), (48, 1, 1), (7, 1, 1), (16, 4, 1), (8, 8, 1), (16, 3, 1), (4, 2, 8), (5, 7, 1), (33, 2, 1), (2, 16, 2), (96, 1, 1))
+BLOCKS = (
+    (32, 1, 1),
+    (64, 1, 1),
+    (48, 1, 1),
+    (7, 1, 1),
+    (16, 4, 1),
+    (8, 8, 1),
+    (16, 3, 1),
+    (4, 2, 8),
+    (5, 7, 1),
+    (33, 2, 1),
+    (2, 16, 2),
+    (96, 1, 1),
+)
 EDGES = (0, 1, 2, 31, 32, 33, 63, 64, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x3F800000, 0x7F800000,
          0x7FC00000, 0x80000001, 0x00800000, 0x3C003C00, 0x7C00FC00, 0x4F000000)  # fmt: skip
 
@@ -122,7 +135,13 @@ class Generator:
             if kind == 18:
                 varies = self._below(2) == 1
                 inside = is_uniform and not varies
-                return Loop(self._register("b32") if varies else None, 1 + self._below(3), bool(self._below(2)), self._body(depth + 1, inside, 5), inside)
+                return Loop(
+                    self._register("b32") if varies else None,
+                    1 + self._below(3),
+                    bool(self._below(2)),
+                    self._body(depth + 1, inside, 5),
+                    inside,
+                )
             if kind == 17:
                 cases = [self._body(depth + 1, False, 3) for _ in range(2 + self._below(3))]
                 return Switch(self._register("b32"), cases, [bool(self._below(2)) for _ in cases])
@@ -181,7 +200,9 @@ class Generator:
         if kind == 2:
             return Plain([f"vote.sync.ballot.b32 {target}, {self._register('pred')}, 0xffffffff;"])
         if kind == 3:
-            return Plain([f"vote.sync.{self._one_of(('any', 'all', 'uni'))}.pred {self._register('pred')}, {self._register('pred')}, 0xffffffff;"])
+            return Plain(
+                [f"vote.sync.{self._one_of(('any', 'all', 'uni'))}.pred {self._register('pred')}, {self._register('pred')}, 0xffffffff;"]
+            )
         if not self._warps_are_full:
             return Plain([f"bar.red.popc.u32 {target}, 0, {self._register('pred')};"])
         mode, clamp = self._one_of((("bfly", 31), ("idx", 31), ("down", 31), ("up", 0), ("idx", 0x181F), ("bfly", 0x101F)))
@@ -211,7 +232,10 @@ def kernels(draw: Any, size: int = 25) -> Kernel:
 def case_of(kernel: Kernel, seed: int = 0) -> Case:
     """The launch of a kernel on inputs drawn from a seed."""
     generator = random.Random(seed)
-    words = [generator.choice(EDGES) if generator.randrange(3) == 0 else generator.getrandbits(32) >> generator.choice((0, 0, 8, 24)) for _ in range(INPUT_WORDS)]
+    words = [
+        generator.choice(EDGES) if generator.randrange(3) == 0 else generator.getrandbits(32) >> generator.choice((0, 0, 8, 24))
+        for _ in range(INPUT_WORDS)
+    ]
     data = b"".join(w.to_bytes(4, "little") for w in words)
     count = kernel.threads * kernel.grid[0]
     buffers = [Buffer(bytes(4 * OUTPUT_WORDS * count), "out"), Buffer(data, "in"), Buffer(bytes(64), "sums")]

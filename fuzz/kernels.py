@@ -1,4 +1,4 @@
-"""Random kernels, compiled code against the interpreter: `python -m fuzz.kernels --seconds 60 [--seed N] [--route jit] [--interpreter-only]`.
+"""Random kernels, compiled code against the interpreter: `python -m fuzz.kernels --seconds 60 [--route jit] [--interpreter-only]`.
 
 Prints what it did (kernels, instructions, how many of the possible opcodes were in them), so that a fuzzer that does nothing shows. A difference is reduced
 to a small kernel and written to `fuzz/failures/`, with the command that runs it again. Exit status 1 if there was one.
@@ -101,6 +101,26 @@ def chosen_route(name: str | None) -> Route | None:
     return found[0] if found else None
 
 
+def rerun(path: Path, route: Route | None) -> int:
+    """Runs a kernel that a failure left, perhaps edited since. The exit status."""
+    text = path.read_text()
+    launch = re.search(r"seed (\d+), size (\d+); launch: grid \((.*?)\), block \((.*?)\)", text)
+    if launch is None or route is None:
+        sys.exit(f"{path} names no launch" if route else "no compiled route")
+    kernel = random_kernel(int(launch[1]), int(launch[2]))
+    x, y, z = (int(n) for n in launch[4].split(","))
+    kernel.block, kernel.grid = (x, y, z), (int(launch[3].split(",")[0]), 1, 1)
+    case = case_of(kernel, int(launch[1]))
+    case.ptx = text
+    try:
+        compare(case, route)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+        return 1
+    print("agrees")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
@@ -110,8 +130,11 @@ def main() -> int:
     parser.add_argument("--route", default=None)
     parser.add_argument("--interpreter-only", action="store_true")
     parser.add_argument("--keep-going", type=int, default=1, help="failures of different kinds to collect")
+    parser.add_argument("--file", type=Path, default=None, help="run a kernel that a failure left")
     arguments = parser.parse_args()
     route = None if arguments.interpreter_only else chosen_route(arguments.route)
+    if arguments.file is not None:
+        return rerun(arguments.file, route)
     print(f"fuzzing {route.name if route else 'the interpreter alone'} with {len(pool())} opcodes", flush=True)
     deadline = time.monotonic() + arguments.seconds
     seed = arguments.start if arguments.seed is None else arguments.seed
@@ -136,7 +159,9 @@ def main() -> int:
         seed += 1
         if arguments.seed is not None:
             break
-    print(f"{kernels} kernels, {executed} instructions by the interpreter, {len(opcodes & {o.text for o in pool()})} of {len(pool())} opcodes")
+    print(
+        f"{kernels} kernels, {executed} instructions by the interpreter, {len(opcodes & {o.text for o in pool()})} of {len(pool())} opcodes"
+    )
     for text, count in unsupported.most_common(10):
         print(f"not compiled yet, {count} kernels: {text}")
     return 1 if failures else 0
@@ -148,8 +173,9 @@ def _report(kernel: Kernel, seed: int, kind: str, text: str, route: Route | None
     text = verdict(small, seed, route)[1] or text
     FAILURES.mkdir(exist_ok=True)
     path = FAILURES / f"{seed}.ptx"
-    again = f"python -m fuzz.kernels --seed {seed} --size {size}"
-    comment = "\n".join(f"// {line}" for line in [again, f"grid {small.grid}, block {small.block}", *text.splitlines()])
+    again = f"python -m fuzz.kernels --file {path}"
+    head = [again, f"seed {seed}, size {size}; launch: grid {small.grid}, block {small.block}"]
+    comment = "\n".join(f"// {line}" for line in [*head, *text.splitlines()])
     path.write_text(f"{comment}\n{small.text()}")
     print(f"seed {seed}: {text}\nreduced from {before} to {len(small.text().splitlines())} lines: {path}\nrun again: {again}", flush=True)
     return text
