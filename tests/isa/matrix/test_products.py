@@ -17,6 +17,7 @@ from anywarp.codegen import llvm as codegen
 from anywarp.isa import base, matrix_layout, types
 from anywarp.isa.ieee import FORMATS, Number
 from anywarp.isa.matrix import FloatProduct, MatrixProduct
+from anywarp.isa.matrix_sparse import SparseProduct
 from tests.isa.warp_harness import WARP, Kernels, operands
 
 FULL = 0xFFFFFFFF
@@ -105,8 +106,17 @@ def agrees(subject: Any, got: int, a: list[int], b: list[int], c: int) -> bool:
     return abs(signed) <= allowed
 
 
+def sparse_metadata(subject: Any, generator: random.Random) -> int:
+    """Eight chunks' places of their stored elements, in ascending order."""
+    valid = [0b0100, 0b1110] if subject.element_types()[0] == "tf32" else [0b0100, 0b1000, 0b1001, 0b1100, 0b1101, 0b1110]
+    return sum(generator.choice(valid) << 4 * i for i in range(8))
+
+
 def fragments(subject: Any, generator: random.Random, kind: int) -> list[tuple[Any, ...]]:
     rows = []
+    selector = 0
+    if isinstance(subject, SparseProduct):
+        selector = generator.randrange(subject.selectors)
     for _ in range(WARP):
         row: list[Any] = []
         for name, _, count in operands(subject)[0]:
@@ -115,6 +125,10 @@ def fragments(subject: Any, generator: random.Random, kind: int) -> list[tuple[A
                 bits, register = matrix_layout.ELEMENTS[type]
                 number = count * types.width(register) // bits
                 row.append(matrix_layout.pack(type, [random_element(type, generator, kind) for _ in range(number)]))
+            elif name == "e":
+                row.append(sparse_metadata(subject, generator))
+            elif name == "f":
+                row.append(selector)
         rows.append(tuple(row))
     return rows
 
