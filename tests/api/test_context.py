@@ -187,3 +187,10 @@ def test_nonsense_handles(cuda: Driver) -> None:
     cuda.expect("CUDA_ERROR_INVALID_CONTEXT", cuda.cuCtxPushCurrent_v2(nonsense))
     cuda.expect("CUDA_ERROR_INVALID_CONTEXT", cuda.cuCtxSetCurrent(nonsense))
     cuda.expect("CUDA_ERROR_INVALID_CONTEXT", cuda.cuCtxDestroy_v2(None))
+
+
+def test_reset_of_the_cache(cuda: Driver) -> None:
+    cuda.check(cuda.cuCtxResetPersistingL2Cache())
+    cuda.check(cuda.cuCtxPopCurrent_v2(None))
+    cuda.expect("CUDA_ERROR_INVALID_CONTEXT", cuda.cuCtxResetPersistingL2Cache())
+    cuda.check(cuda.cuCtxPushCurrent_v2(cuda.context))

@@ -307,6 +307,16 @@ def test_stream_ordered_allocation(cuda: Driver) -> None:
     assert used.value == 0
 
 
+def test_context_takes_its_allocations_out_of_the_pool(driver: Driver) -> None:
+    context, pool, address, used = c_void_p(), c_void_p(), c_ulonglong(), c_ulonglong()
+    driver.check(driver.cuCtxCreate_v2(byref(context), 0, 0))
+    driver.check(driver.cuDeviceGetDefaultMemPool(byref(pool), 0))
+    driver.check(driver.cuMemAllocAsync(byref(address), 1 << 16, None))
+    driver.check(driver.cuCtxDestroy_v2(context))
+    driver.check(driver.cuMemPoolGetAttribute(pool, driver.CU_MEMPOOL_ATTR_USED_MEM_CURRENT, byref(used)))
+    assert used.value == 0
+
+
 def test_own_pool(cuda: Driver) -> None:
     properties, pool, address = cuda.new("CUmemPoolProps"), c_void_p(), c_ulonglong()
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemPoolCreate(byref(pool), byref(properties)))

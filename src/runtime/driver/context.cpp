@@ -1,6 +1,7 @@
 #include "driver/context.h"
 
 #include "driver/device.h"
+#include "driver/memory_pool.h"
 #include "driver/module.h"
 #include "driver/stream.h"
 #include "driver/stream_capture.h"
@@ -74,6 +75,7 @@ void stop_context(CUctx_st& context) {
   }
   for (CUmodule module : modules) delete_module(module);
   for (CUstream stream : streams) delete_stream(stream);
+  forget_pool_allocations(context);
   context.engine->engine().arena().free_owned_by(&context);
   context.engine.reset();
 }

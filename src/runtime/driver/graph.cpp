@@ -4,7 +4,6 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "driver/context.h"
 #include "driver/device.h"
 #include "driver/memory.h"
 
@@ -110,7 +109,7 @@ CUresult make_graph_memory(AllocateWork* work) {
   if (p.bytesize == 0 || p.poolProps.location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
   if (!find_device(p.poolProps.location.id)) return CUDA_ERROR_INVALID_DEVICE;
   void* memory = nullptr;
-  ANYWARP_TRY(api(arena().allocate(p.poolProps.location.id, p.bytesize, 256, memory::Kind::device, top_context(), 0, &memory)));
+  ANYWARP_TRY(api(arena().allocate(p.poolProps.location.id, p.bytesize, 256, memory::Kind::device, nullptr, 0, &memory)));  // the graph's, not a context's
   p.dptr = reinterpret_cast<CUdeviceptr>(memory);
   work->memory = std::make_shared<GraphMemory>(p.dptr);
   return CUDA_SUCCESS;

@@ -11,9 +11,14 @@ namespace anywarp::driver {
 namespace {
 
 std::mutex g_mutex;  // guards g_owners
-// The pool that an address came from, and its size.
-std::map<CUdeviceptr, std::pair<CUmemoryPool, std::uint64_t>>& owners() {
-  static auto* map = new std::map<CUdeviceptr, std::pair<CUmemoryPool, std::uint64_t>>;
+struct Owner {
+  CUmemoryPool pool;
+  std::uint64_t bytes;
+  const CUctx_st* context;
+};
+// Who gave out an address.
+std::map<CUdeviceptr, Owner>& owners() {
+  static auto* map = new std::map<CUdeviceptr, Owner>;
   return *map;
 }
 
@@ -44,7 +49,7 @@ CUresult allocate(CUdeviceptr* address, std::size_t bytes, CUmemoryPool pool, co
   *address = reinterpret_cast<CUdeviceptr>(memory);
   raise(pool->used_high, pool->used += bytes);
   const std::lock_guard lock(g_mutex);
-  owners()[*address] = {pool, bytes};
+  owners()[*address] = {pool, bytes, use.context};
   return CUDA_SUCCESS;
 }
 
@@ -98,8 +103,18 @@ void forget_pool_allocation(CUdeviceptr address) {
   const std::lock_guard lock(g_mutex);
   const auto found = owners().find(address);
   if (found == owners().end()) return;
-  found->second.first->used -= found->second.second;
+  found->second.pool->used -= found->second.bytes;
   owners().erase(found);
+}
+
+void forget_pool_allocations(const CUctx_st& context) {
+  const std::lock_guard lock(g_mutex);
+  std::erase_if(owners(), [&](const auto& entry) {
+    const Owner& owner = entry.second;
+    if (owner.context != &context) return false;
+    owner.pool->used -= owner.bytes;
+    return true;
+  });
 }
 
 CUresult free_in_order(CUdeviceptr address, Stream& stream) {

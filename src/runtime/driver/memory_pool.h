@@ -38,6 +38,8 @@ CUmemoryPool default_pool(Device& device);
 CUmemoryPool current_pool(Device& device);
 // An allocation that is freed by other means than cuMemFreeAsync.
 void forget_pool_allocation(CUdeviceptr address);
+// All of a context that is being destroyed.
+void forget_pool_allocations(const CUctx_st& context);
 // Frees the memory when the stream gets there.
 CUresult free_in_order(CUdeviceptr address, Stream& stream);
 
