@@ -12,6 +12,7 @@
 
 `buffer` and `number` are the kernel's arguments in order; expressions are Python over the index `i` (and `N`, the number of elements).
 A file has one entry. `order: any` says that the buffers' contents depend on the threads' order: only expectations are checked.
+`needs: concurrent CTAs` says that CTAs wait for one another.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class KernelFile:
     fails: str | None = None
     prints: str | None = None
     is_ordered: bool = True
+    needs: str = ""
 
     def check(self, outcome: Outcome) -> None:
         """Raises AssertionError where an outcome is not what the file expects."""
@@ -94,6 +96,8 @@ def read(path: Path) -> KernelFile:
             result.fails = rest
         elif key == "prints":
             result.prints = rest.encode().decode("unicode_escape")
+        elif key == "needs":
+            result.needs = rest
         elif key == "order":
             result.is_ordered = rest != "any"
     result.case.arguments = arguments

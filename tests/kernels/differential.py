@@ -65,6 +65,7 @@ class Route(Protocol):
 
     name: str
     has_services: bool  # printf, malloc, trap work
+    runs_ctas_together: bool  # CTAs may wait for one another
 
     def allocate(self, data: bytes) -> int: ...
 

@@ -56,7 +56,8 @@ class Jit:
     buffers, so that a crash is a failed launch. What the compiler refuses is an exception of its own, not a failed launch."""
 
     name = "jit"
-    has_services = False  # printf, malloc, trap
+    has_services = False
+    runs_ctas_together = False
 
     def __init__(self) -> None:
         self._buffers: dict[int, mmap.mmap] = {}
@@ -127,6 +128,7 @@ class Driver:
     """The driver API, as a client calls it."""
 
     has_services = True
+    runs_ctas_together = True
 
     def __init__(self, library: Path) -> None:
         self.name = "libcuda"

@@ -25,8 +25,10 @@ def route(request: pytest.FixtureRequest) -> object:
 def test_compiled_code_agrees_with_the_interpreter(path: Path, route: Route) -> None:
     kernel = case_file.read(path)
     case = kernel.case
-    if not route.has_services and any(name in case.ptx for name in ("vprintf", "malloc", "trap")):
+    if not route.has_services and any(name in case.ptx for name in ("vprintf", "malloc", "trap;", "brkpt;")):
         pytest.skip(f"{route.name} has no runtime services")
+    if kernel.needs == "concurrent CTAs" and not route.runs_ctas_together:
+        pytest.skip(f"{route.name} runs one CTA after the other")
     try:
         check(kernel, route)
     except UnsupportedInstruction as error:

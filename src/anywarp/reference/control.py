@@ -87,9 +87,9 @@ def _export(t: Thread, entity: LocalVariable | Slot) -> bytes | int:
 @meaning("call")
 def _call(decoder: FunctionDecoder, instruction: tree.Instruction) -> Step:
     operands = list(instruction.operands)
-    results = operands.pop(0).items if isinstance(operands[0], tree.Arguments) else ()
+    results = _listed(operands)
     target = operands.pop(0)
-    arguments = operands.pop(0).items if operands and isinstance(operands[0], tree.Arguments) else ()
+    arguments = _listed(operands)
     function = decoder.loaded.function(target.name) if isinstance(target, tree.Symbol) else None
     if function is not None:
         returns, params = function.returns, function.params
@@ -123,6 +123,15 @@ def _call(decoder: FunctionDecoder, instruction: tree.Instruction) -> Step:
         enter(t, decoder.loaded.code(found), [g(t) for g in give], take)
 
     return indirect
+
+
+def _listed(operands: list[tree.Operand]) -> tuple[tree.Operand, ...]:
+    """The items of `(a, b)` if that comes next, taken off the operands."""
+    if operands and isinstance(operands[0], tree.Arguments):
+        items = operands[0].items
+        del operands[0]
+        return items
+    return ()
 
 
 def enter(t: Thread, code: Code, values: Sequence[bytes | int], take: Sequence[Callable[[Thread, Any], None]]) -> None:

@@ -62,7 +62,10 @@ class Thread:
     )  # fmt: skip
 
     def __init__(self, warp: Warp, lane: int, tid: Dim, code: Code) -> None:
-        self.warp, self.cta, self.lane, self.tid = warp, warp.cta, lane, tid
+        self.warp: Warp = warp
+        self.cta: Cta = warp.cta
+        self.lane: int = lane
+        self.tid = tid
         self.state, self.pc, self.carry = RUNS, 0, 0
         self.code, self.registers = code, [0] * code.registers
         self.frames: list[tuple[Any, ...]] = []
@@ -116,7 +119,8 @@ class Gathering:
 
 class Warp:
     def __init__(self, cta: Cta, index: int) -> None:
-        self.cta, self.index = cta, index
+        self.cta: Cta = cta
+        self.index: int = index
         self.threads: list[Thread] = []
         self._waited = 0
 
@@ -167,7 +171,11 @@ class Cta:
     def __init__(self, machine: Machine, ctaid: Dim, slot: int, code: Code, cluster: list[Cta], rank: int) -> None:
         from anywarp.reference.barriers import Barriers
 
-        self.machine, self.ctaid, self.slot, self.cluster, self.rank = machine, ctaid, slot, cluster, rank
+        self.machine: Machine = machine
+        self.ctaid = ctaid
+        self.slot: int = slot
+        self.cluster: list[Cta] = cluster
+        self.rank: int = rank
         self.shared_base = SHARED_BASE + slot * SHARED_STRIDE
         self.shared = bytearray(machine.shared_bytes)
         self._shared_region = machine.memory.place(self.shared_base, self.shared, "shared memory", "shared") if self.shared else None
@@ -316,11 +324,18 @@ class Machine:
     """A loaded module and the memory that its kernels run on; variables keep their contents from launch to launch."""
 
     def __init__(self, module: tree.Module, memory: Memory, options: Options | None = None) -> None:
-        self.memory, self.options = memory, options or Options()
+        self.memory: Memory = memory
+        self.options: Options = options or Options()
         self.loaded = Loaded(module, memory, self.options.symbols)
         self.output: list[str] = []  # what printf wrote
-        self.executed = 0  # instructions
-        self.grid_id = 0
+        self.executed: int = 0  # instructions
+        self.grid_id: int = 0
+        self.shared_bytes: int = 0  # of a CTA; this and what follows: of the launch that runs
+        self.dynamic_shared: int = 0
+        self.grid: Dim = (1, 1, 1)
+        self.block: Dim = (1, 1, 1)
+        self.cluster: Dim = (1, 1, 1)
+        self.param_base: int = PARAM_BASE
 
     def launch(
         self,
@@ -338,7 +353,6 @@ class Machine:
         self.entry, self.grid, self.block, self.cluster, self.dynamic_shared = function, grid, block, cluster, dynamic_shared
         self.grid_id += 1
         self.shared_bytes = self.loaded.dynamic_shared_offset + dynamic_shared if dynamic_shared else self.loaded.static_shared
-        self.param_base = PARAM_BASE
         self._random = random.Random(self.options.seed)
         code = self.loaded.code(entry)
         data = pack_arguments(function, arguments)

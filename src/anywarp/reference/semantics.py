@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import anywarp.isa  # noqa: F401  declares every instruction
 from anywarp.isa import base
 from anywarp.ptx import tree
-from anywarp.reference.errors import Unsupported
 from anywarp.reference.program import FunctionDecoder, Reader, Step, Writer
 
 if TYPE_CHECKING:
@@ -101,6 +100,7 @@ def _paired(declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> l
     """Every operand of the syntax with what stands there, None for what is left out; None where the numbers differ."""
     out: list[tuple[base.OperandSpec, tree.Operand | None]] = []
     rest = list(operands)
+    missing = sum(not s.is_pair_second for s in declared.form.operands) - len(operands)
     for spec in declared.form.operands:
         if spec.is_pair_second:
             before = out[-1][1]
@@ -109,6 +109,9 @@ def _paired(declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> l
                 out.append((spec, before.second))
             else:
                 out.append((spec, None))
+        elif missing > 0 and spec.is_optional:  # those that come first are left out first: `bar.red d, a{, b}, c`
+            missing -= 1
+            out.append((spec, None))
         else:
             out.append((spec, rest.pop(0) if rest else None))
     if rest or any(isinstance(o, tree.Pair) for _, o in out):
@@ -149,8 +152,6 @@ def _operands(
     readers: list[Reader | list[Reader]] = []
     writers: list[Writer | list[Writer] | None] = []
     mask: Reader | None = None
-    from anywarp.reference.semantics import state_space as space_of
-
     for spec, operand in _paired(declared, instruction.operands) or []:
         type = declared.operand_type(spec.name)
         if spec.is_result:
@@ -163,7 +164,7 @@ def _operands(
         elif operand is None:
             continue
         elif spec.is_address:
-            readers.append(decoder.address(operand, space_of(instruction.opcode)))
+            readers.append(decoder.address(operand, state_space(instruction.opcode)))
         elif isinstance(type, tuple):
             readers.append(decoder.sources(operand, type[0], type[1]))
         else:
@@ -247,6 +248,3 @@ def _warp_step(
             t.warp.gather(t, (t.code, t.pc), None, execute)
 
     return step
-
-
-__all__ = ["Unsupported", "meaning", "mnemonics", "state_space", "step_of"]
