@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anywarp.isa import matrix_layout as layout
+from anywarp.isa import types
 from anywarp.isa.base import OperandType, Warp, instruction
 from anywarp.isa.ieee import F64, FORMATS, Number
 from anywarp.isa.shape import Shape
@@ -83,24 +84,26 @@ class MatrixProduct(Warp):
                     found[at] = value
         return found
 
+    def factors(self, a: dict[tuple[int, int], int], b: dict[tuple[int, int], int], at: tuple[int, int]) -> tuple[list[int], list[int]]:
+        """The row of A and the column of B that make an element of D."""
+        row, column = at
+        k = self.size[2]
+        return [a.get((row, i), 0) for i in range(k)], [b.get((i, column), 0) for i in range(k)]
+
     def reference(self, lanes: Lanes) -> dict[int, Any]:
         a, b, c = self.matrices(lanes)
-        _, n, k = self.size
-        rows = {i: [a.get((i, j), 0) for j in range(k)] for i in range(self.size[0])}
-        columns = {j: [b.get((i, j), 0) for i in range(k)] for j in range(n)}
-        found: dict[tuple[int, int], int] = {}
+        type = self.element_types()[3]
+        given = self.operand_type("d")
+        assert isinstance(given, tuple)
+        count = given[1] * types.width(given[0]) // layout.ELEMENTS[type][0]
         result = {}
-        count = self.size[0] * n // 32
-        d = self.element_types()[3]
         for lane in lanes:
             values = []
             for i in range(count):
-                at = self.position("c", d, lane, i)
+                at = self.position("c", type, lane, i)
                 assert at is not None
-                if at not in found:
-                    found[at] = self.element(rows[at[0]], columns[at[1]], c.get(at, 0))
-                values.append(found[at])
-            result[lane] = layout.pack(d, values)
+                values.append(self.element(*self.factors(a, b, at), c.get(at, 0)))
+            result[lane] = layout.pack(type, values)
         return result
 
     def product(self) -> Product:

@@ -137,13 +137,13 @@ def check(subject: Any, rows: list[tuple[Any, ...]], got: list[tuple[Any, ...]])
     """Compares element by element."""
     lanes = dict(enumerate(rows))
     a, b, c = subject.matrices(lanes)
-    m, n, k = subject.size
-    d = subject.matrix("c", subject.element_types()[3], {lane: got[lane][0] for lane in range(WARP)})
-    assert len(d) == m * n
-    for (i, j), element in d.items():
-        row, column = [a[i, x] for x in range(k)], [b[x, j] for x in range(k)]
-        assert agrees(subject, element, row, column, c[i, j]), (
-            f"{subject} D[{i}, {j}] = {element:#x}, not {subject.element(row, column, c[i, j]):#x}: {row} {column} {c[i, j]:#x}"
+    type = subject.element_types()[3]
+    d = subject.matrix("c", type, {lane: got[lane][0] for lane in range(WARP)})
+    assert len(d) == len(list(matrix_layout.elements(type, got[0][0]))) * WARP
+    for at, element in d.items():
+        row, column = subject.factors(a, b, at)
+        assert agrees(subject, element, row, column, c[at]), (
+            f"{subject} D{at} = {element:#x}, not {subject.element(row, column, c[at]):#x}: {row} {column} {c[at]:#x}"
         )
 
 
