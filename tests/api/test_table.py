@@ -143,3 +143,17 @@ def test_profile_errors_name_file_and_line(tmp_path: Path) -> None:
 def test_coverage_page_is_current() -> None:
     page = (ROOT / "docs" / "api-coverage.md").read_text(encoding="utf-8")
     assert page == coverage.page(SOURCES), "run: python -m anywarp.api.generate --docs docs/api-coverage.md"
+
+
+def test_walkthrough_quotes_what_is_there() -> None:
+    page = (ROOT / "docs" / "add-an-api-function.md").read_text(encoding="utf-8")
+    path, number, line = re.search(r"^    (src/\S+?):(\d+):(.*)$", page, re.MULTILINE).groups()  # type: ignore[union-attr]
+    assert (ROOT / path).read_text(encoding="utf-8").splitlines()[int(number) - 1] == line
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", page, re.MULTILINE)
+    code = [re.sub("^    ", "", b, flags=re.MULTILINE).strip() for b in blocks]
+    files = ["src/runtime/driver/context.h", "src/runtime/driver/context.cpp", "tests/api/test_context.py"]
+    sources = [(ROOT / f).read_text(encoding="utf-8") for f in files]
+    quoted = [c for c in code if "CUresult ctx" in c or c.startswith("def test")]
+    assert len(quoted) == 3
+    for c in quoted:
+        assert any(c in s for s in sources), c
