@@ -17,6 +17,7 @@ Where the target has AVX-512, whole registers use its arithmetic with the roundi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def multiply(g: Emitter, a: V, b: V, mode: str) -> V:
     if mode == "rm":
         return g.fneg(multiply(g, g.fneg(a), b, "rp"))
     if a.elem == "double":
-        return _fused_double(g, a, b, g.const("double", 1 << 63, a.n), mode)  # adding -0 changes nothing
+        return _outlined(g, "fma", _fused_double, mode, a, b, g.const("double", 1 << 63, a.n))  # adding -0 changes nothing
     product = g.fmul(_wide(g, a), _wide(g, b))
     r = g.convert("fptrunc", product, "float")
     return _step(g, r, g.fsub(product, _wide(g, r)), mode)
@@ -194,7 +195,7 @@ def fused_multiply_add(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
     if mode == "rm":
         return g.fneg(fused_multiply_add(g, g.fneg(a), b, g.fneg(c), "rp"))
     if a.elem == "double":
-        return _fused_double(g, a, b, c, mode)
+        return _outlined(g, "fma", _fused_double, mode, a, b, c)
     product, addend = g.fmul(_wide(g, a), _wide(g, b)), _wide(g, c)
     s = g.fadd(product, addend)
     r = g.convert("fptrunc", s, "float")
@@ -215,7 +216,7 @@ def divide(g: Emitter, a: V, b: V, mode: str) -> V:
         return g.fneg(divide(g, g.fneg(a), b, "rp"))
     a, b = flip(g, a, sign_of(g, b)), magnitude(g, b)  # then the residual has the sign of what is missing
     if a.elem == "double":
-        return _divide_double(g, a, b, mode)
+        return _outlined(g, "div", _divide_double, mode, a, b)
     q = g.fdiv(a, b)
     return _step(g, q, g.fsub(_wide(g, a), g.fmul(_wide(g, q), _wide(g, b))), mode)
 
@@ -246,6 +247,25 @@ def _wide(g: Emitter, a: V) -> V:
 
 
 # ------------------------------------------------------------------------------------------------- f64, out of harm's way
+
+
+def _outlined(g: Emitter, name: str, compute: Callable[..., V], mode: str, *operands: V) -> V:
+    """`compute(g, *operands, mode)` as a function of its own in the module: some hundreds of instructions that stand there once."""
+    from anywarp.lower.emit import Emitter, V
+
+    n = operands[0].n
+    full_name = f"f64.{name}.{mode}.{n}"
+
+    def text() -> str:
+        body = Emitter(g.module)
+        arguments = [V("double", n, f"%a{i}") for i in range(len(operands))]
+        result = compute(body, *arguments, mode)
+        lines = "\n".join([*body.lines, f"  ret {result.typed}"])
+        return f"define internal {result.type} @{full_name}({', '.join(a.typed for a in arguments)}) noinline {{\n{lines}\n}}"
+
+    g.module.helper(full_name, text)
+    kind = operands[0].type
+    return g.value("double", n, f"call {kind} @{full_name}({', '.join(x.typed for x in operands)})")
 
 
 def _power(g: Emitter, exponent: int, n: int) -> V:
