@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from anywarp.ptx import UnsupportedInstruction
+from fuzz import opcodes as opcodes_module
 from fuzz.kernel_generator import case_of, random_kernel
 from fuzz.opcodes import pool
 from fuzz.program import Kernel, Statement
@@ -130,11 +131,14 @@ def main() -> int:
     parser.add_argument("--route", default=None)
     parser.add_argument("--interpreter-only", action="store_true")
     parser.add_argument("--keep-going", type=int, default=1, help="failures of different kinds to collect")
+    parser.add_argument("--exclude", default=None, help="leave out the opcodes that this regular expression matches")
     parser.add_argument("--file", type=Path, default=None, help="run a kernel that a failure left")
     arguments = parser.parse_args()
     route = None if arguments.interpreter_only else chosen_route(arguments.route)
     if arguments.file is not None:
         return rerun(arguments.file, route)
+    if arguments.exclude:
+        opcodes_module.exclude(arguments.exclude)
     print(f"fuzzing {route.name if route else 'the interpreter alone'} with {len(pool())} opcodes", flush=True)
     deadline = time.monotonic() + arguments.seconds
     seed = arguments.start if arguments.seed is None else arguments.seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,6 +29,16 @@ class Opcode:
     writes_carry: bool
 
 
+_excluded = ""
+
+
+def exclude(pattern: str) -> None:
+    """Leaves out the opcodes that a regular expression matches, from now on."""
+    global _excluded
+    _excluded = pattern
+    pool.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def pool() -> tuple[Opcode, ...]:
     """All usable opcodes, in a fixed order."""
@@ -50,7 +61,7 @@ def pool() -> tuple[Opcode, ...]:
                     opcode = _usable(instructions[0])
                     if opcode is not None:
                         found[opcode.text] = opcode
-    return tuple(found[text] for text in sorted(found))
+    return tuple(found[text] for text in sorted(found) if not (_excluded and re.search(_excluded, text)))
 
 
 def _usable(instruction: base.Instruction) -> Opcode | None:
