@@ -136,14 +136,17 @@ class FloatProduct(MatrixProduct):
 
     nan_payload_unspecified = True
 
-    def element(self, a: list[int], b: list[int], c: int) -> int:
-        types = self.element_types()
-        return layout.rounded(FORMATS[types[3]], self.exact(a, b, c))
+    def element(self, a: list[Any], b: list[Any], c: int) -> int:
+        return layout.rounded(FORMATS[self.element_types()[3]], self.exact(a, b, c))
 
-    def exact(self, a: list[int], b: list[int], c: int) -> Number:
+    def exact(self, a: list[Any], b: list[Any], c: int) -> Number:
         """The element of D before it is rounded."""
         of_a, of_b, of_c, _ = self.element_types()
-        return layout.sum_of_products([(layout.number(of_a, x), layout.number(of_b, y)) for x, y in zip(a, b)], layout.number(of_c, c))
+        return layout.sum_of_products([(self.number(of_a, x), self.number(of_b, y)) for x, y in zip(a, b)], layout.number(of_c, c))
+
+    def number(self, type: str, factor: Any) -> Number:
+        """The exact value of an element of A or B as `factors` gives it."""
+        return layout.number(type, factor)
 
 
 @instruction

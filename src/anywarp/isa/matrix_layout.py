@@ -21,6 +21,7 @@ Position = tuple[int, int]
 ELEMENTS: dict[str, tuple[int, str]] = {
     "f16": (16, "f16x2"), "bf16": (16, "b32"), "tf32": (32, "b32"), "f32": (32, "f32"), "f64": (64, "f64"), "s32": (32, "s32"),
     "s8": (8, "b32"), "u8": (8, "b32"), "s4": (4, "b32"), "u4": (4, "b32"), "b1": (1, "b32"),
+    "fp4": (4, "b32"),  # e2m1 without a container, as the .kind::mxf4 and .kind::mxf4nvf4 have it
     "e4m3": (8, "b32"), "e5m2": (8, "b32"), "e3m2": (8, "b32"), "e2m3": (8, "b32"), "e2m1": (8, "b32"),
 }  # fmt: skip
 
@@ -68,13 +69,15 @@ def pack(type: str, values: list[int]) -> tuple[int, ...]:
 
 
 def is_float(type: str) -> bool:
-    return type in FORMATS or type == "tf32"
+    return type in FORMATS or type == "fp4"
 
 
 def number(type: str, bits: int) -> Number:
     """The exact value of a float element; e2m1 lies in the middle of its 8-bit container."""
     if type == "tf32":
         return FORMATS["tf32"].decode(bits >> 13)
+    if type == "fp4":
+        return FORMATS["e2m1"].decode(bits)
     if type == "e2m1":
         bits = bits >> 2 & 15
     elif type in ("e3m2", "e2m3"):

@@ -78,7 +78,7 @@ class SparseProduct(MatrixProduct):
     def _dense(self, lanes: Lanes, type: str) -> dict[tuple[int, int], int]:
         """A by row and column, zeros and all: chunk by chunk of each row."""
         m, _, k = self.size
-        width = {"tf32": 2, "u4": 8, "s4": 8}.get(type, 4)  # columns of a chunk
+        width = {"tf32": 2, "u4": 8, "s4": 8, "fp4": 8}.get(type, 4)  # columns of a chunk
         per_group = 8 if self.is_small else 4  # chunks
         selector = next(iter(lanes.values()))[4]
         stored = {lane: list(layout.elements(type, operands[0])) for lane, operands in lanes.items()}
@@ -112,14 +112,18 @@ class SparseProduct(MatrixProduct):
 
     # ------------------------------------------------------------------------------------------- vector code
 
-    def lower(  # type: ignore[override]
-        self, w: WarpEmitter, a: tuple[V, ...], b: tuple[V, ...], c: tuple[V, ...], e: V, f: V
-    ) -> tuple[V, ...]:
-        from anywarp.isa.shuffle import constant
+    def lower(self, w: WarpEmitter, *operands: Any) -> tuple[V, ...]:
         from anywarp.lower.matrix_product import multiply_add
 
+        a, b, c, e, f = operands
+        return multiply_add(w, self.product(), self.dense_registers(w, a, e, f), b, c)
+
+    def dense_registers(self, w: WarpEmitter, a: tuple[V, ...], e: V, f: V) -> list[V]:
+        """A with its zeros, as `mma` has it."""
+        from anywarp.isa.shuffle import constant
+
         selector = constant(f)
-        dense: list[V | None] = [None] * (2 * len(a))
+        dense: list[V] = [a[0]] * (2 * len(a))
         for r, x in enumerate(a):
             q, h = divmod(r, 2)
             words = self._metadata(w, e, h, q, f if selector is None else selector)
@@ -128,7 +132,7 @@ class SparseProduct(MatrixProduct):
             for part, threads in enumerate(((0, 1), (2, 3))):
                 lanes = [4 * g + t + 32 * x for g in range(8) for t in threads for x in (0, 1)]
                 dense[2 * (2 * q + part) + h] = w.shuffle(low, high, lanes)
-        return multiply_add(w, self.product(), [x for x in dense if x is not None], b, c)
+        return dense
 
     def _metadata(self, w: WarpEmitter, e: V, h: int, q: int, f: int | V) -> V:
         """Each lane's metadata word, from the lane of its quad that has it."""

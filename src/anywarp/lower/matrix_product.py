@@ -87,6 +87,9 @@ def decode(w: WarpEmitter, x: V, type: str, is_dot: bool) -> list[V]:
         return [w.bitcast(w.shl(x, w.const("i32", 16)), "float"), w.bitcast(w.and_(x, w.const("i32", 0xFFFF0000)), "float")]
     if type == "f16":
         return [half.f16_to_f32(w, w.trunc(part, "i16")) for part in (x, w.lshr(x, w.const("i32", 16)))]
+    if type == "fp4":
+        nibbles = [w.trunc(w.lshr(x, w.const("i32", 4 * j)) if j else x, "i16") for j in range(8)]
+        return [small_float(w, v, type) for v in nibbles]
     if type in F8:
         return [small_float(w, w.trunc(w.lshr(x, w.const("i32", 8 * j)) if j else x, "i16"), type) for j in range(4)]
     # integers: pairs of i16; which elements pair up does not matter, A and B do alike
@@ -103,8 +106,8 @@ def decode(w: WarpEmitter, x: V, type: str, is_dot: bool) -> list[V]:
 
 def small_float(w: WarpEmitter, x: V, type: str) -> V:
     """The low byte of an i16, a float of 8 bits or fewer in an 8-bit container, to float: by way of f16, whose conversion
-    is an instruction, and a power of two for the exponents' different bias. e2m1 lies in bits 2 to 5 of its byte, the
-    others in the low ones."""
+    is an instruction, and a power of two for the exponents' different bias. e2m1 lies in bits 2 to 5 of its byte, "fp4"
+    (the same numbers without a container) and the others in the low ones."""
 
     def c(value: int) -> V:
         return w.const("i16", value)
@@ -117,6 +120,7 @@ def small_float(w: WarpEmitter, x: V, type: str) -> V:
         "e3m2": (10, 8, 0x1F00, 12),
         "e2m3": (10, 7, 0x0F80, 14),
         "e2m1": (10, 7, 0x0E00, 14),
+        "fp4": (12, 9, 0x0E00, 14),
     }[type]
     bits = w.or_(w.and_(w.shl(x, c(sign)), c(0x8000)), w.and_(w.shl(x, c(up)), c(mask)))
     value = w.fmul(half.f16_to_f32(w, bits), w.float_const("float", 2.0**scale))

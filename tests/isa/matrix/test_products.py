@@ -17,6 +17,7 @@ from anywarp.codegen import llvm as codegen
 from anywarp.isa import base, matrix_layout, types
 from anywarp.isa.ieee import FORMATS, Number
 from anywarp.isa.matrix import FloatProduct, MatrixProduct
+from anywarp.isa.matrix_scaled import ScaledProduct
 from anywarp.isa.matrix_sparse import SparseProduct
 from tests.isa.warp_harness import WARP, Kernels, operands
 
@@ -62,6 +63,8 @@ def random_element(type: str, generator: random.Random, kind: int) -> int:
         if not matrix_layout.is_float(type) and kind == 3:
             return generator.choice([0, 1, (1 << bits) - 1, 1 << (bits - 1), (1 << (bits - 1)) - 1])
         return generator.getrandbits(bits)
+    if type == "fp4":
+        return generator.getrandbits(4)
     format = FORMATS["f32" if type == "tf32" else type]
     if kind == 3:
         edges = [0, format.sign_bit, 1, format.one, format.largest, format.nan or 1, format.infinity if format.specials == "ieee" else 2]
@@ -81,7 +84,7 @@ def bound(subject: Any, a: list[int], b: list[int], c: int) -> float:
     of_a, of_b, of_c, of_d = subject.element_types()
     size = value(matrix_layout.number(of_c, c))
     for x, y in zip(a, b):
-        size += value(matrix_layout.number(of_a, x)) * value(matrix_layout.number(of_b, y))
+        size += value(subject.number(of_a, x)) * value(subject.number(of_b, y))
     error = (len(a) + 1) * size / 2**23 + 2.0**-120
     return error + (size / 2**11 + 2.0**-24 if of_d == "f16" else 0)
 
@@ -112,11 +115,21 @@ def sparse_metadata(subject: Any, generator: random.Random) -> int:
     return sum(generator.choice(valid) << 4 * i for i in range(8))
 
 
+def random_scale(type: str, generator: random.Random, kind: int) -> int:
+    if kind == 3:
+        return generator.choice([0, 1, 0x7F, 0xFF, 0x38])
+    return generator.getrandbits(7) if type == "ue4m3" else generator.randrange(120, 135) if kind < 2 else generator.getrandbits(8)
+
+
 def fragments(subject: Any, generator: random.Random, kind: int) -> list[tuple[Any, ...]]:
     rows = []
     selector = 0
     if isinstance(subject, SparseProduct):
         selector = generator.randrange(subject.selectors)
+    scale_selectors = []
+    if isinstance(subject, ScaledProduct):
+        bytes_ = {1: range(4), 2: (0, 2), 4: (0,)}[subject.chunks]
+        scale_selectors = [(generator.choice(bytes_), generator.randrange(threads)) for threads in (2, 4)]
     for _ in range(WARP):
         row: list[Any] = []
         for name, _, count in operands(subject)[0]:
@@ -129,6 +142,10 @@ def fragments(subject: Any, generator: random.Random, kind: int) -> list[tuple[A
                 row.append(sparse_metadata(subject, generator))
             elif name == "f":
                 row.append(selector)
+            elif name.startswith("scale"):
+                row.append(sum(random_scale(subject.opcode[-1], generator, kind) << 8 * i for i in range(4)))
+            elif name.startswith("select"):
+                row.append(scale_selectors[name == "select_b"])
         rows.append(tuple(row))
     return rows
 
