@@ -351,7 +351,7 @@ def logarithm(g: Emitter, a: V, flushes: bool) -> V:
 
 class Circular(Approximation):
     """sin and cos. The manual bounds the absolute error, by 2^-20.5 within 2 pi and by 2^-14.7 within 100 pi, and promises nothing
-    beyond; here it is at most 2^-22.8 within 2^15 and 2^-17 within 2^21, and the result never leaves -1 to 1."""
+    beyond; here it is at most 2^-22.8 within 2^15 and 2^-21.1 within 2^21, and the result never leaves -1 to 1."""
 
     def accepts(self, got: int, want: int, *operands: int) -> bool:
         """Within 2^-22 up to 2^15, anything from -1 to 1 beyond."""

@@ -6,6 +6,8 @@ and mixed operands (floating_point_mixed.py), approximations (approximate.py).
 NaNs: the manual leaves every NaN result of f32 arithmetic open and lets f64 keep a payload without saying whose; the machine's
 own NaN (the quieted operand) is taken as it comes. The manual lets `mul` and `add` without a rounding mode contract to `fma`;
 they are not contracted.
+
+LLVM's PTX backend writes `.sat.ftz` where the manual writes `.ftz.sat`, and assemblers take both; so do the forms here.
 """
 
 from __future__ import annotations
@@ -129,7 +131,7 @@ class CopySign(Lane):
 class Add(FloatingPoint):
     """add: sum of two numbers"""
 
-    syntax = ("add{.rnd}{.ftz}{.sat}.f32 d, a, b", "add{.rnd}.f64 d, a, b")
+    syntax = ("add{.rnd}{.ftz}{.sat}.f32 d, a, b", "add{.rnd}.sat.ftz.f32 d, a, b", "add{.rnd}.f64 d, a, b")
     modifiers = {"rnd": ROUNDING}
     section = "9.7.3.3"
 
@@ -144,7 +146,7 @@ class Add(FloatingPoint):
 class Subtract(FloatingPoint):
     """sub: difference of two numbers"""
 
-    syntax = ("sub{.rnd}{.ftz}{.sat}.f32 d, a, b", "sub{.rnd}.f64 d, a, b")
+    syntax = ("sub{.rnd}{.ftz}{.sat}.f32 d, a, b", "sub{.rnd}.sat.ftz.f32 d, a, b", "sub{.rnd}.f64 d, a, b")
     modifiers = {"rnd": ROUNDING}
     section = "9.7.3.4"
 
@@ -159,7 +161,7 @@ class Subtract(FloatingPoint):
 class Multiply(FloatingPoint):
     """mul: product of two numbers"""
 
-    syntax = ("mul{.rnd}{.ftz}{.sat}.f32 d, a, b", "mul{.rnd}.f64 d, a, b")
+    syntax = ("mul{.rnd}{.ftz}{.sat}.f32 d, a, b", "mul{.rnd}.sat.ftz.f32 d, a, b", "mul{.rnd}.f64 d, a, b")
     modifiers = {"rnd": ROUNDING}
     section = "9.7.3.5"
 
@@ -174,7 +176,7 @@ class Multiply(FloatingPoint):
 class FusedMultiplyAdd(FloatingPoint):
     """fma: a * b + c, rounded once"""
 
-    syntax = ("fma.rnd{.ftz}{.sat}.f32 d, a, b, c", "fma.rnd.f64 d, a, b, c")
+    syntax = ("fma.rnd{.ftz}{.sat}.f32 d, a, b, c", "fma.rnd.sat.ftz.f32 d, a, b, c", "fma.rnd.f64 d, a, b, c")
     modifiers = {"rnd": ROUNDING}
     section = "9.7.3.6"
     since = (1, 4)
@@ -191,7 +193,7 @@ class FusedMultiplyAdd(FloatingPoint):
 class MultiplyAdd(FusedMultiplyAdd):
     """mad: a * b + c, the same as fma (for sm_20 and later); without a rounding mode (old PTX) to nearest"""
 
-    syntax = ("mad{.rnd}{.ftz}{.sat}.f32 d, a, b, c", "mad{.rnd}.f64 d, a, b, c")
+    syntax = ("mad{.rnd}{.ftz}{.sat}.f32 d, a, b, c", "mad{.rnd}.sat.ftz.f32 d, a, b, c", "mad{.rnd}.f64 d, a, b, c")
     section = "9.7.3.7"
     since = (1, 0)
     target = 10
