@@ -250,7 +250,7 @@ def _tidy(blocks: list[_RawBlock]) -> list[_RawBlock]:
 
     for block in blocks:
         block.next = [threaded(n) for n in block.next]
-        if block.kind == "branch" and block.next[0] is block.next[1]:
+        if block.kind in ("branch", "switch") and len({id(n) for n in block.next}) == 1:
             block.kind, block.next, block.condition = "jump", block.next[:1], None
     reachable = _reachable(entry)
     uses: dict[int, int] = {}
