@@ -1,4 +1,6 @@
-"""Draws random kernels (program.py): from a `random.Random` for speed, or from Hypothesis (`kernels()`), whose shrinking then works on every choice."""
+"""Draws random kernels (program.py): from a `random.Random` for speed, or from Hypothesis
+(`kernels()`), whose shrinking then works on every choice.
+"""
 
 from __future__ import annotations
 
@@ -213,7 +215,8 @@ class Generator:
         number = self._below(len(self._functions))
         return Plain([
             "{", ".param .b32 a;", ".param .b64 b;", ".param .b32 result;", f"st.param.b32 [a], {self._register('b32')};",
-            f"st.param.b64 [b], {self._register('b64')};", f"call (result), f{number}, (a, b);", f"ld.param.b32 {self._register('b32')}, [result];",
+            f"st.param.b64 [b], {self._register('b64')};", f"call (result), f{number}, (a, b);",
+            f"ld.param.b32 {self._register('b32')}, [result];",
             "}",
         ])  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Random kernels, compiled code against the interpreter: `python -m fuzz.kernels --seconds 60 [--route jit] [--interpreter-only]`.
 
-Prints what it did (kernels, instructions, how many of the possible opcodes were in them), so that a fuzzer that does nothing shows. A difference is reduced
-to a small kernel and written to `fuzz/failures/`, with the command that runs it again. Exit status 1 if there was one.
+Prints what it did (kernels, instructions, how many of the possible opcodes were in them), so that a fuzzer that does nothing shows. A
+difference is reduced to a small kernel and written to `fuzz/failures/`, with the command that runs it again. Exit status 1 if there was
+one.
 """
 
 from __future__ import annotations

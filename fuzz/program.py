@@ -1,7 +1,7 @@
 """Random kernels as trees: statements that can be printed as PTX, and removed one by one to make a failing kernel small.
 
-Every kernel is well typed and deterministic whatever the order of threads: a thread writes its own words of the output, shared memory is read
-behind a barrier, barriers and warp instructions stand in flow that all threads take alike, and atomics commute.
+Every kernel is well typed and deterministic whatever the order of threads: a thread writes its own words of the output, shared memory is
+read behind a barrier, barriers and warp instructions stand in flow that all threads take alike, and atomics commute.
 
 Registers: %r 32 bits, %d 64, %h 16, %p predicates (those that statements work on); %c loop counters, %t, %u, %q temporaries.
 """

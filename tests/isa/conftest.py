@@ -36,7 +36,7 @@ class InstructionItem(pytest.Item):
     def runtest(self) -> None:
         self.runner.check(self.group)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:  # type: ignore[override]
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         if isinstance(excinfo.value, CaseFailure | case_format.FormatError):
             return str(excinfo.value)
         return str(super().repr_failure(excinfo))

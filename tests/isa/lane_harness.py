@@ -25,10 +25,11 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import llvmlite.binding as llvm
+import llvmlite.binding
 
 import anywarp.isa  # noqa: F401  declares every instruction
 from anywarp.codegen import llvm as codegen
@@ -39,6 +40,7 @@ from tests.isa import case_format, values
 from tests.isa.case_format import ANY_NAN, ANY_VALUE, FormatError, Group
 
 WARP = 32
+llvm: Any = llvmlite.binding  # untyped
 EDGE_LIMIT = 1200  # edge tuples a group
 SECONDS = 60  # for all compiled functions of a file
 SEED = 20261124
@@ -123,7 +125,8 @@ def resolve(group: Group) -> Subject:
         left_out = len(specs) - len(group.names)
         optional = [s.name for s in specs if s.is_optional]
         present = names - set(optional[len(optional) - left_out :] if left_out else [])
-    sources, results = [], []
+    sources: list[Operand] = []
+    results: list[Operand] = []
     for spec in specs:
         operand = Operand(spec.name, instruction.operand_type(spec.name), spec.name in present)
         (results if spec.is_result else sources).append(operand)
@@ -173,7 +176,7 @@ def flat(subject: Subject, value: Any) -> tuple[int, ...]:
     return tuple(out)
 
 
-def arguments(subject: Subject, row: tuple[int, ...]) -> tuple[Any, ...]:
+def arguments(subject: Subject, row: Sequence[Any]) -> tuple[Any, ...]:
     """The registers of a row grouped into operands."""
     out: list[Any] = []
     it = iter(row)
@@ -255,7 +258,7 @@ class Code:
                 loaded.append(emitter.const(operand.llvm, constant[1]))
             else:
                 loaded.append(_load(emitter, operand, f"%s{i}", position, n, lanes[i]))
-        outcome = subject.instruction.lower(emitter, *arguments(subject, tuple(loaded)))  # type: ignore[arg-type]
+        outcome = subject.instruction.lower(emitter, *arguments(subject, loaded))  # type: ignore[attr-defined]
         stored: list[V] = []
         for result, item in zip(subject.results, as_results(subject, outcome)):
             if result.is_present:
@@ -281,7 +284,7 @@ class Code:
         self.module.functions.append(head + "\n".join([*entry, "  br label %loop", *emitter.lines]) + "\n}")
         return name
 
-    def compile(self) -> llvm.ExecutionEngine:
+    def compile(self) -> Any:
         text = self.module.text()
         text += '!9000 = distinct !{!9000, !9001}\n!9001 = !{!"llvm.loop.unroll.disable"}\n' + ("" if "!0 =" in text else "!0 = !{}\n")
         try:
@@ -368,7 +371,7 @@ def execute(code: Code, subjects: list[Subject]) -> mmap.mmap:
     return memory
 
 
-def _run_call(engine: llvm.ExecutionEngine, subject: Subject, call: Call, start: int) -> None:
+def _run_call(engine: Any, subject: Subject, call: Call, start: int) -> None:
     keep: list[Any] = []
     addresses: list[int] = []
 
@@ -399,7 +402,8 @@ def results_of(memory: mmap.mmap, subject: Subject, call: Call) -> list[tuple[in
         data = memory[at : at + size * count]
         at += size * count
         if size <= 8:
-            columns.append(memoryview(data).cast({1: "B", 2: "H", 4: "I", 8: "Q"}[size]).tolist())
+            code: Any = {1: "B", 2: "H", 4: "I", 8: "Q"}[size]
+            columns.append(memoryview(data).cast(code).tolist())
         else:
             columns.append([int.from_bytes(data[i * size : (i + 1) * size], "little") for i in range(count)])
     return list(zip(*columns))

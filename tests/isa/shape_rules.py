@@ -28,7 +28,8 @@ class ShapePlan:
         source_registers = registers(subject.sources)
         self.subject = Subject(subject.group, subject.instruction, subject.sources, [Operand("holds", "pred")])
         self._claims: dict[int, tuple[tuple[Shape, ...], int, int]] = {}
-        if type(subject.instruction).stride is base.Lane.stride or any(o.count != 1 or not o.is_present for o in subject.sources):
+        has_rule = getattr(type(subject.instruction), "stride", None) is not base.Lane.stride
+        if not has_rule or any(o.count != 1 or not o.is_present for o in subject.sources):
             return
         if not subject.results or subject.results[0].count != 1:
             return
@@ -81,7 +82,7 @@ class ShapePlan:
         class Probe(type(self.subject.instruction)):  # type: ignore[misc]
             def lower(probe, g: Any, *bases: V) -> V:
                 nonlocal is_conditional
-                condition = self.subject.instruction.no_wrap(g, shapes, bases)  # type: ignore[attr-defined]
+                condition: V | None = self.subject.instruction.no_wrap(g, shapes, bases)  # type: ignore[attr-defined]
                 is_conditional = condition is not None
                 return condition if condition is not None else g.const("i1", 1)
 

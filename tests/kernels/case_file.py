@@ -28,7 +28,8 @@ from anywarp.reference import Options
 from tests.kernels.differential import Buffer, Case, Outcome
 
 _CODES = {
-    "u8": "B", "s8": "b", "u16": "H", "s16": "h", "f16": "e", "u32": "I", "s32": "i", "b32": "I", "f32": "f", "u64": "Q", "s64": "q", "f64": "d",
+    "u8": "B", "s8": "b", "u16": "H", "s16": "h", "f16": "e", "u32": "I", "s32": "i", "b32": "I", "f32": "f",
+    "u64": "Q", "s64": "q", "f64": "d",
 }  # fmt: skip
 _NAMES = {"math": math, "sum": sum, "min": min, "max": max, "range": range, "int": int, "abs": abs, "bin": bin}
 

@@ -4,8 +4,8 @@
     compare(case)                      # interpreter against the compiled route; raises Difference
     outcome = interpret(case)          # the interpreter alone: outcome.buffers[0] is the first buffer afterwards
 
-A route (`Route`) is whoever runs PTX for real: routes.py finds them. Buffers have the same addresses on both sides, so pointers that a kernel
-stores compare as well. Kernels whose result depends on the order of threads have no place here.
+A route (`Route`) is whoever runs PTX for real: routes.py finds them. Buffers have the same addresses on both sides, so pointers that a
+kernel stores compare as well. Kernels whose result depends on the order of threads have no place here.
 """
 
 from __future__ import annotations

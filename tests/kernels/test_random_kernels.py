@@ -1,4 +1,7 @@
-"""A fixed sample of random kernels (fuzz/kernel_generator.py): the compiled code agrees with the interpreter. `python -m fuzz.kernels` runs more."""
+"""A fixed sample of random kernels (fuzz/kernel_generator.py): the compiled code agrees with the interpreter.
+
+`python -m fuzz.kernels` runs more.
+"""
 
 from __future__ import annotations
 

@@ -115,7 +115,8 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 
 def test_unsynchronised_votes_see_all_lanes_that_come_to_them() -> None:
-    body = "ld.param.u64 %rd1, [p];\nmov.u32 %r1, %tid.x;\nsetp.lt.u32 %p1, %r1, 7;\n@!%p1 bra E;\nactivemask.b32 %r2;\nst.global.u32 [%rd1], %r2;\nE:\nret;"
+    body = "ld.param.u64 %rd1, [p];\nmov.u32 %r1, %tid.x;\nsetp.lt.u32 %p1, %r1, 7;\n@!%p1 bra E;\n"
+    body += "activemask.b32 %r2;\nst.global.u32 [%rd1], %r2;\nE:\nret;"
     memory = Memory()
     at = memory.allocate(4)
     run(parse(kernel(body, ".param .u64 p")), "k", (1, 1, 1), (32, 1, 1), [at], memory)

@@ -8,9 +8,9 @@ the declarations in `anywarp.isa`: it imports neither `anywarp.lower` nor `anywa
     buffer = memory.allocate(4096)
     run(parse(text), "kernel", grid=(1, 1, 1), block=(64, 1, 1), arguments=[buffer], memory=memory)
 
-Reading order: `memory` (regions of bytes), `layout` (sizes of variables, what a module's variables hold), `program` (a function's statements to a
-list of steps), `semantics` (which meaning an opcode has), `machine` (threads, warps, CTAs, who runs next); then a file for each chapter of
-the manual: `access`, `addresses`, `atomics`, `control`, `barriers`, `special`, `platform`.
+Reading order: `memory` (regions of bytes), `layout` (sizes of variables, what a module's variables hold), `program` (a function's
+statements to a list of steps), `semantics` (which meaning an opcode has), `machine` (threads, warps, CTAs, who runs next); then a file
+for each chapter of the manual: `access`, `addresses`, `atomics`, `control`, `barriers`, `special`, `platform`.
 """
 
 from anywarp.reference.errors import Deadlock, KernelError, KernelTrap, MemoryFault, OutOfFuel, Unsupported

@@ -57,4 +57,5 @@ class Unsupported(KernelError):
 
 
 class Undefined(KernelError):
-    """The program did what PTX leaves undefined and no result can be given for (a lane outside its own membermask, a branch index out of range)."""
+    """The program did what PTX leaves undefined and no result can be given for: a lane outside its own membermask, a branch index
+    out of range."""

@@ -157,7 +157,8 @@ class Warp:
                 self._complete(t.wait)
 
     def turn(self) -> None:
-        """Once a turn: releases lanes at an unsynchronised warp instruction when no lane of the warp can come any more, or for long has not."""
+        """Once a turn: releases lanes at an unsynchronised warp instruction when no lane of the warp can come any more, or for long none
+        has."""
         soft = [t for t in self.threads if t.state == GATHERS and t.wait.members is None]
         if not soft:
             return

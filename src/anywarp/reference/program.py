@@ -1,8 +1,8 @@
 """A function's statements to a `Code`: one step (a Python closure over a thread) an instruction, names resolved, operands decoded once.
 
-`FunctionDecoder` also offers what the files of meanings need: `source` (an operand to a function that reads it from a thread), `target` (to a
-function that writes it), `address` (a memory operand to a function that gives the generic address). Values are unsigned bit patterns of exactly
-the operand's type; registers that are wider than a type are truncated when read and extended, by the type's sign, when written
+`FunctionDecoder` also offers what the files of meanings need: `source` (an operand to a function that reads it from a thread), `target` (to
+a function that writes it), `address` (a memory operand to a function that gives the generic address). Values are unsigned bit patterns of
+exactly the operand's type; registers that are wider than a type are truncated when read and extended, by the type's sign, when written
 (PTX ISA 9.4.1).
 """
 

@@ -1,7 +1,7 @@
 """Which meaning an opcode has: a chapter's file (`@meaning`), else the declaration in `anywarp.isa` with its `reference`.
 
-Declarations of lane instructions become one call of `reference` a thread. Declarations of warp instructions gather lanes first: those that the
-operand `membermask` names; all of the warp for `.sync` instructions without one; for the rest (`activemask`, the votes of old) as
+Declarations of lane instructions become one call of `reference` a thread. Declarations of warp instructions gather lanes first: those that
+the operand `membermask` names; all of the warp for `.sync` instructions without one; for the rest (`activemask`, the votes of old) as
 many as come to the same place. A `Memory` declaration may carry its own meaning too, if it has a method
 
     def reference(self, memory: Access, lanes: dict[int, tuple]) -> dict[int, results]
