@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from anywarp.isa import types
@@ -72,6 +73,7 @@ def is_float(type: str) -> bool:
     return type in FORMATS or type == "fp4"
 
 
+@lru_cache(maxsize=1 << 16)
 def number(type: str, bits: int) -> Number:
     """The exact value of a float element; e2m1 lies in the middle of its 8-bit container."""
     if type == "tf32":

@@ -11,6 +11,7 @@ scale_b)`, in f64: no scale overflows there, and the products are exact.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from anywarp.isa import matrix_layout as layout
@@ -33,6 +34,17 @@ def scale_number(type: str, bits: int) -> Number:
     if type == "ue8m0":
         return Number("nan", 0) if bits == 0xFF else Number("finite", 0, 1, bits - 127)
     return FORMATS["e4m3"].decode(bits & 0x7F)
+
+
+@lru_cache(maxsize=1 << 16)
+def scaled_number(type: str, element: int, scale_type: str, scale: int) -> Number:
+    """The value of an element times its scale."""
+    x, s = layout.number(type, element), scale_number(scale_type, scale)
+    if x.is_nan or s.is_nan or (x.is_infinite and s.is_zero):
+        return Number("nan", 0)
+    if x.is_infinite:
+        return x
+    return Number("finite", x.sign, x.significand * s.significand, x.exponent + s.exponent)
 
 
 class ScaledProduct(FloatProduct):
@@ -100,12 +112,7 @@ class ScaledProduct(FloatProduct):
 
     def number(self, type: str, factor: Scaled | int) -> Number:
         element, scale = factor if isinstance(factor, tuple) else (factor, 0)
-        x, s = layout.number(type, element), scale_number(self.opcode[-1], scale)
-        if x.is_nan or s.is_nan or (x.is_infinite and s.is_zero):
-            return Number("nan", 0)
-        if x.is_infinite:
-            return x
-        return Number("finite", x.sign, x.significand * s.significand, x.exponent + s.exponent)
+        return scaled_number(type, element, self.opcode[-1], scale)
 
     # ------------------------------------------------------------------------------------------- vector code
 

@@ -22,7 +22,7 @@ from anywarp.isa.matrix_sparse import SparseProduct
 from tests.isa.warp_harness import WARP, Kernels, operands
 
 FULL = 0xFFFFFFFF
-MANY = 6  # of a form with more opcodes (pairs of types), a sample of so many
+MANY = 4  # of a form with more opcodes (pairs of types), a sample of so many
 
 
 PRODUCTS = [cls for cls in base.declarations() if issubclass(cls, MatrixProduct)]
