@@ -343,3 +343,18 @@ def test_batch_copy(cuda: Driver) -> None:
     cuda.check(cuda.cuMemcpyBatchAsync_v2(*arguments, stream))
     cuda.check(cuda.cuStreamSynchronize(stream))
     assert [cuda.download(t, 32)[0] for t in targets] == [0, 1, 2, 3]
+
+
+def test_advice_and_ranges_of_managed_memory(cuda: Driver) -> None:
+    address, value, location = c_ulonglong(), c_int(9), cuda.new("CUmemLocation")
+    cuda.check(cuda.cuMemAllocManaged(byref(address), 4096, 1))
+    location.type = 1
+    cuda.check(cuda.cuMemAdvise_v2(address, 4096, cuda.CU_MEM_ADVISE_SET_PREFERRED_LOCATION, location))
+    cuda.check(cuda.cuMemPrefetchAsync_v2(address, 4096, location, 0, None))
+    cuda.check(cuda.cuMemRangeGetAttribute(byref(value), 4, cuda.CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, address, 4096))
+    assert value.value == 0
+    location.id = 9
+    cuda.expect("CUDA_ERROR_INVALID_DEVICE", cuda.cuMemPrefetchAsync_v2(address, 4096, location, 0, None))
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemPrefetchAsync_v2(address, 5000, location, 0, None))
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemAdvise_v2(cuda.alloc(16), 16, 1, location))  # not managed
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemAdvise_v2(address, 4096, 99, location))

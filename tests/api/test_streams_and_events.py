@@ -225,3 +225,32 @@ def test_many_streams(cuda: Driver, count: int) -> None:
         cuda.check(cuda.cuMemsetD32Async(address + 4 * i, i, 1, s))
     cuda.check(cuda.cuCtxSynchronize())
     assert list((c_uint * count).from_buffer_copy(cuda.download(address, 4 * count))) == list(range(count))
+
+
+def test_stream_waits_for_a_value_and_writes_one(cuda: Driver) -> None:
+    host, s, other = c_void_p(), stream(cuda), stream(cuda)
+    cuda.check(cuda.cuMemHostAlloc(byref(host), 64, 2))
+    word, long = c_uint.from_address(host.value or 0), c_ulonglong.from_address((host.value or 0) + 8)
+    word.value = long.value = 0
+    cuda.check(cuda.cuStreamWaitValue32(s, host.value, 5, cuda.CU_STREAM_WAIT_VALUE_GEQ))
+    cuda.check(cuda.cuStreamWriteValue64(s, (host.value or 0) + 8, 1 << 40, 0))
+    cuda.expect("CUDA_ERROR_NOT_READY", cuda.cuStreamQuery(s))
+    cuda.check(cuda.cuStreamWriteValue32(other, host.value, 6, 0))
+    cuda.check(cuda.cuStreamSynchronize(s))
+    assert (word.value, long.value) == (6, 1 << 40)
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuStreamWriteValue32(s, (host.value or 0) + 2, 1, 0))
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuStreamWriteValue32(s, 0, 1, 0))
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuStreamWaitValue32(s, host.value, 1, 9))
+
+
+def test_batch_of_memory_operations(cuda: Driver) -> None:
+    address, s = cuda.upload(bytes(16)), stream(cuda)
+    operations = (cuda.types["CUstreamBatchMemOpParams"] * 2)()
+    operations[0].operation = cuda.CU_STREAM_MEM_OP_WRITE_VALUE_32
+    operations[0].writeValue.operation = cuda.CU_STREAM_MEM_OP_WRITE_VALUE_32
+    operations[0].writeValue.address, operations[0].writeValue.value = address, 77
+    operations[1].operation = cuda.CU_STREAM_MEM_OP_BARRIER
+    cuda.check(cuda.cuStreamBatchMemOp(s, 2, operations, 0))
+    cuda.check(cuda.cuStreamSynchronize(s))
+    assert cuda.download(address, 4) == b"\x4d\0\0\0"
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuStreamBatchMemOp(s, 1, None, 0))

@@ -24,6 +24,17 @@ CUresult wait_for_owner(const memory::Allocation& allocation) {
 
 memory::Arena& arena() { return Engine::instance()->arena(); }
 
+bool is_accessible(CUdeviceptr address, std::size_t bytes) {
+  memory::Allocation allocation;
+  do {
+    if (!arena().lookup(pointer(address), &allocation)) return false;
+    const std::size_t inside = allocation.base + allocation.size - address;
+    if (bytes <= inside) return true;
+    address += inside, bytes -= inside;
+  } while (allocation.kind == memory::Kind::mapped);
+  return false;
+}
+
 bool is_known_memory(const void* address) {
   memory::Allocation allocation;
   return arena().lookup(address, &allocation);

@@ -22,6 +22,8 @@ CUresult memHostUnregister(void* address);
 // The arena of the process.
 memory::Arena& arena();
 inline void* pointer(CUdeviceptr address) { return reinterpret_cast<void*>(address); }  // NOLINT: device pointers are host addresses
+// Whether all these bytes are in live memory of the device's address space: one allocation, or mappings that follow one another.
+bool is_accessible(CUdeviceptr address, std::size_t bytes);
 // Whether `address` is memory that kernels can always reach, so that copies may be left to run later: allocated by this API or registered.
 bool is_known_memory(const void* address);
 

@@ -3,17 +3,13 @@
 #include <cstring>
 
 #include "driver/memory.h"
+#include "driver/memory_array.h"
 #include "driver/work.h"
 
 namespace anywarp::driver {
 namespace {
 
 constexpr std::size_t kStagingBytes = 64 * 1024;  // pageable sources up to this size are copied aside
-
-// The bytes from `address` lie in one allocation.
-bool holds(CUdeviceptr address, std::size_t bytes, memory::Allocation* allocation) {
-  return arena().lookup(pointer(address), allocation) && bytes <= allocation->base + allocation->size - address;
-}
 
 bool is_device_kind(const void* address) {
   memory::Allocation a;
@@ -60,6 +56,20 @@ CUresult run(const StreamUse& use, const CUDA_MEMCPY3D* parameters, const Copy& 
   return api(use.stream->synchronize());
 }
 
+CUresult rectangular(const CUDA_MEMCPY3D& parameters, CUstream stream, bool async);
+
+// A copy of bytes between a 1D array, at an offset, and memory.
+CUresult array_copy(CUarray array, std::size_t offset, void* memory, std::size_t bytes, bool to_array, CUstream stream, bool async) {
+  CUDA_MEMCPY3D p{};
+  p.WidthInBytes = bytes, p.Height = p.Depth = 1;
+  p.srcMemoryType = to_array ? CU_MEMORYTYPE_UNIFIED : CU_MEMORYTYPE_ARRAY;
+  p.dstMemoryType = to_array ? CU_MEMORYTYPE_ARRAY : CU_MEMORYTYPE_UNIFIED;
+  (to_array ? p.dstArray : p.srcArray) = array;
+  (to_array ? p.dstXInBytes : p.srcXInBytes) = offset;
+  (to_array ? p.srcDevice : p.dstDevice) = reinterpret_cast<CUdeviceptr>(memory);
+  return rectangular(p, stream, async);
+}
+
 enum class Side { any, device };
 
 CUresult linear(void* destination, Side to, const void* source, Side from, std::size_t bytes, CUstream stream, bool async) {
@@ -67,10 +77,9 @@ CUresult linear(void* destination, Side to, const void* source, Side from, std::
   ANYWARP_TRY(use_stream(stream, &use));
   if (bytes == 0) return CUDA_SUCCESS;
   if (!destination || !source) return CUDA_ERROR_INVALID_VALUE;
-  memory::Allocation allocation;
   const auto inside = [&](const void* address, Side side) {
     const auto value = reinterpret_cast<CUdeviceptr>(address);
-    if (side == Side::device || arena().in_range(address)) return holds(value, bytes, &allocation);
+    if (side == Side::device || arena().in_range(address)) return is_accessible(value, bytes);
     return true;
   };
   if (!inside(destination, to) || !inside(source, from)) return CUDA_ERROR_INVALID_VALUE;
@@ -126,7 +135,7 @@ CUresult resolve(const Operand& o, const Copy& shape, std::uintptr_t* address, s
     case CU_MEMORYTYPE_HOST: base = reinterpret_cast<std::uintptr_t>(o.host); break;
     case CU_MEMORYTYPE_DEVICE:
     case CU_MEMORYTYPE_UNIFIED: base = o.device; break;
-    case CU_MEMORYTYPE_ARRAY: return CUDA_ERROR_NOT_SUPPORTED;  // there are no arrays yet
+    case CU_MEMORYTYPE_ARRAY: return resolve_array(o.array, o.x, o.y, o.z, shape, address, pitch, slice);
     default: return CUDA_ERROR_INVALID_VALUE;
   }
   if (!base) return CUDA_ERROR_INVALID_VALUE;
@@ -137,9 +146,8 @@ CUresult resolve(const Operand& o, const Copy& shape, std::uintptr_t* address, s
   if (__builtin_mul_overflow(*pitch, height, slice)) return CUDA_ERROR_INVALID_VALUE;
   *address = base + o.z * *slice + o.y * *pitch + o.x;
   const std::size_t bytes = extent(shape, *pitch, *slice);
-  memory::Allocation allocation;
   const bool device = o.type == CU_MEMORYTYPE_DEVICE || arena().in_range(reinterpret_cast<void*>(*address));
-  return !device || holds(*address, bytes, &allocation) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  return !device || is_accessible(*address, bytes) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 }  // namespace
@@ -217,6 +225,33 @@ CUresult memcpy3DPeer(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
 CUresult memcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
   if (!copy) return CUDA_ERROR_INVALID_VALUE;
   return rectangular(without_contexts(*copy), stream, true);
+}
+
+CUresult memcpyDtoA(CUarray destination, size_t offset, CUdeviceptr source, size_t bytes, CUstream stream) {
+  return array_copy(destination, offset, pointer(source), bytes, true, stream, false);
+}
+CUresult memcpyAtoD(CUdeviceptr destination, CUarray source, size_t offset, size_t bytes, CUstream stream) {
+  return array_copy(source, offset, pointer(destination), bytes, false, stream, false);
+}
+CUresult memcpyHtoA(CUarray destination, size_t offset, const void* source, size_t bytes, CUstream stream) {
+  return array_copy(destination, offset, const_cast<void*>(source), bytes, true, stream, false);
+}
+CUresult memcpyAtoH(void* destination, CUarray source, size_t offset, size_t bytes, CUstream stream) {
+  return array_copy(source, offset, destination, bytes, false, stream, false);
+}
+CUresult memcpyHtoAAsync(CUarray destination, size_t offset, const void* source, size_t bytes, CUstream stream) {
+  return array_copy(destination, offset, const_cast<void*>(source), bytes, true, stream, true);
+}
+CUresult memcpyAtoHAsync(void* destination, CUarray source, size_t offset, size_t bytes, CUstream stream) {
+  return array_copy(source, offset, destination, bytes, false, stream, true);
+}
+CUresult memcpyAtoA(CUarray destination, size_t destination_offset, CUarray source, size_t source_offset, size_t bytes, CUstream stream) {
+  CUDA_MEMCPY3D p{};
+  p.WidthInBytes = bytes, p.Height = p.Depth = 1;
+  p.srcMemoryType = p.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+  p.srcArray = source, p.srcXInBytes = source_offset;
+  p.dstArray = destination, p.dstXInBytes = destination_offset;
+  return rectangular(p, stream, false);
 }
 
 CUresult memcpyBatchAsync_v1(CUdeviceptr* destinations, CUdeviceptr* sources, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,

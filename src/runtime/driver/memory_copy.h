@@ -27,6 +27,13 @@ CUresult memcpy3D(const CUDA_MEMCPY3D* copy, CUstream stream);
 CUresult memcpy3DAsync(const CUDA_MEMCPY3D* copy, CUstream stream);
 CUresult memcpy3DPeer(const CUDA_MEMCPY3D_PEER* copy, CUstream stream);
 CUresult memcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER* copy, CUstream stream);
+CUresult memcpyDtoA(CUarray destination, size_t offset, CUdeviceptr source, size_t bytes, CUstream stream);
+CUresult memcpyAtoD(CUdeviceptr destination, CUarray source, size_t offset, size_t bytes, CUstream stream);
+CUresult memcpyHtoA(CUarray destination, size_t offset, const void* source, size_t bytes, CUstream stream);
+CUresult memcpyAtoH(void* destination, CUarray source, size_t offset, size_t bytes, CUstream stream);
+CUresult memcpyHtoAAsync(CUarray destination, size_t offset, const void* source, size_t bytes, CUstream stream);
+CUresult memcpyAtoHAsync(void* destination, CUarray source, size_t offset, size_t bytes, CUstream stream);
+CUresult memcpyAtoA(CUarray destination, size_t destination_offset, CUarray source, size_t source_offset, size_t bytes, CUstream stream);
 CUresult memcpyBatchAsync_v1(CUdeviceptr* destinations, CUdeviceptr* sources, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,
                              size_t* attribute_indices, size_t attribute_count, size_t* failed, CUstream stream);
 CUresult memcpyBatchAsync_v2(CUdeviceptr* destinations, CUdeviceptr* sources, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,

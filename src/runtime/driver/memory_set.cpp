@@ -17,7 +17,7 @@ CUresult fill(CUdeviceptr address, size_t pitch, unsigned value, unsigned elemen
   ANYWARP_TRY(api(use.stream->fill(fill_of(parameters))));
   if (!synchronous) return CUDA_SUCCESS;
   memory::Allocation allocation;
-  const bool on_device = arena().lookup(pointer(address), &allocation) && allocation.kind == memory::Kind::device;
+  const bool on_device = arena().lookup(pointer(address), &allocation) && (allocation.kind == memory::Kind::device || allocation.kind == memory::Kind::mapped);
   return on_device ? CUDA_SUCCESS : api(use.stream->synchronize());
 }
 
@@ -30,9 +30,7 @@ CUresult check_fill(const CUDA_MEMSET_NODE_PARAMS& p) {
   if (__builtin_mul_overflow(p.width, std::size_t{p.elementSize}, &row)) return CUDA_ERROR_INVALID_VALUE;
   if (p.height > 1 && (p.pitch < row || p.pitch % p.elementSize != 0)) return CUDA_ERROR_INVALID_VALUE;
   if (__builtin_mul_overflow(p.height - 1, p.pitch, &rows) || __builtin_add_overflow(rows, row, &bytes)) return CUDA_ERROR_INVALID_VALUE;
-  memory::Allocation allocation;
-  if (!arena().lookup(pointer(p.dst), &allocation)) return CUDA_ERROR_INVALID_VALUE;
-  return bytes <= allocation.base + allocation.size - p.dst ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  return is_accessible(p.dst, bytes) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult memsetD8(CUdeviceptr address, unsigned char value, size_t count, CUstream stream) { return fill(address, 0, value, 1, count, 1, stream, true); }

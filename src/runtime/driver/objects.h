@@ -32,6 +32,8 @@ enum class Magic : std::uint32_t {
   graph,
   graph_node,
   graph_exec,
+  array,
+  mipmapped_array,
 };
 
 struct Capture;  // stream_capture.h

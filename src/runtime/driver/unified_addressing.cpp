@@ -1,5 +1,7 @@
 #include "driver/unified_addressing.h"
 
+#include <algorithm>
+
 #include "driver/device.h"
 #include "driver/memory.h"
 
@@ -147,6 +149,32 @@ CUresult memAdvise_v2(CUdeviceptr address, size_t bytes, CUmem_advise advice, CU
 
 CUresult memAdvise_v1(CUdeviceptr address, size_t bytes, CUmem_advise advice, CUdevice device) {
   return memAdvise_v2(address, bytes, advice, location_of(device));
+}
+
+// Advice is not kept: there is one memory. What an application can learn is that nothing has been advised or prefetched.
+CUresult memRangeGetAttribute(void* data, size_t bytes, CUmem_range_attribute attribute, CUdeviceptr address, size_t count) {
+  if (!data || bytes == 0 || bytes % sizeof(int) != 0) return CUDA_ERROR_INVALID_VALUE;
+  ANYWARP_TRY(check_range(address, count));
+  auto* values = static_cast<int*>(data);
+  switch (attribute) {
+    case CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY: *values = 0; break;
+    case CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY: std::fill_n(values, bytes / sizeof(int), CU_DEVICE_INVALID); break;
+    case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION:
+    case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION: *values = CU_DEVICE_INVALID; break;
+    case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION_TYPE:
+    case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION_TYPE: *values = CU_MEM_LOCATION_TYPE_INVALID; break;
+    case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION_ID:
+    case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION_ID: *values = 0; break;
+    default: return CUDA_ERROR_INVALID_VALUE;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult memRangeGetAttributes(void** data, size_t* bytes, CUmem_range_attribute* attributes, size_t attribute_count, CUdeviceptr address,
+                               size_t count) {
+  if (!data || !bytes || !attributes || attribute_count == 0) return CUDA_ERROR_INVALID_VALUE;
+  for (std::size_t i = 0; i < attribute_count; ++i) ANYWARP_TRY(memRangeGetAttribute(data[i], bytes[i], attributes[i], address, count));
+  return CUDA_SUCCESS;
 }
 
 }  // namespace anywarp::driver

@@ -1,0 +1,281 @@
+#include "driver/virtual_memory.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+
+#include "driver/device.h"
+#include "driver/memory.h"
+
+namespace anywarp::driver {
+namespace {
+
+constexpr std::size_t kGranularity = std::size_t{2} << 20;  // bytes; what a GPU has
+
+// Physical memory. The program's handle and every mapping hold one reference.
+struct Physical {
+  int file = -1;
+  std::size_t size = 0;
+  CUmemAllocationProp properties{};
+  unsigned references = 1;
+};
+
+struct Mapping {
+  std::size_t size = 0;
+  Physical* physical = nullptr;
+  CUmemAccess_flags access = CU_MEM_ACCESS_FLAGS_PROT_NONE;
+};
+
+// All under one lock: these calls are rare.
+struct State {
+  std::mutex mutex;
+  std::map<CUdeviceptr, std::size_t> reservations;  // base -> size
+  std::map<CUdeviceptr, Mapping> mappings;          // base -> mapping
+  std::unordered_set<Physical*> handles;            // that the program may name
+};
+State& state() {
+  static auto* s = new State;
+  return *s;
+}
+
+void drop(Physical* p) {
+  if (--p->references > 0) return;
+  close(p->file);
+  delete p;
+}
+
+Physical* find(State& s, CUmemGenericAllocationHandle handle) {
+  auto* p = reinterpret_cast<Physical*>(handle);
+  return s.handles.contains(p) ? p : nullptr;
+}
+
+bool is_reserved(const State& s, CUdeviceptr address, std::size_t size) {
+  auto next = s.reservations.upper_bound(address);
+  if (next == s.reservations.begin()) return false;
+  const auto& [base, bytes] = *--next;
+  return address - base < bytes && size <= bytes - (address - base);
+}
+
+// The first mapping that reaches beyond `address`.
+std::map<CUdeviceptr, Mapping>::iterator mapping_at(State& s, CUdeviceptr address) {
+  auto next = s.mappings.upper_bound(address);
+  if (next != s.mappings.begin()) {
+    const auto before = std::prev(next);
+    if (address - before->first < before->second.size) return before;
+  }
+  return next;
+}
+
+// Whether mappings cover [address, address + size) exactly from the beginning of one to the end of one, without holes.
+bool covers_whole_mappings(State& s, CUdeviceptr address, std::size_t size) {
+  CUdeviceptr at = address;
+  for (auto it = s.mappings.find(address); it != s.mappings.end() && it->first == at && at < address + size; ++it) at += it->second.size;
+  return at == address + size;
+}
+
+CUresult check_properties(const CUmemAllocationProp* p) {
+  if (!p || p->type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
+  if ((p->requestedHandleTypes & ~CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != 0) return CUDA_ERROR_NOT_SUPPORTED;
+  switch (p->location.type) {
+    case CU_MEM_LOCATION_TYPE_DEVICE: return find_device(p->location.id) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+    case CU_MEM_LOCATION_TYPE_HOST:
+    case CU_MEM_LOCATION_TYPE_HOST_NUMA:
+    case CU_MEM_LOCATION_TYPE_HOST_NUMA_CURRENT: return CUDA_SUCCESS;
+    default: return CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+CUmemGenericAllocationHandle handle_of(Physical* p) { return reinterpret_cast<CUmemGenericAllocationHandle>(p); }
+
+}  // namespace
+
+CUresult memAddressReserve(CUdeviceptr* address, size_t size, size_t alignment, CUdeviceptr wanted, unsigned long long flags) {
+  if (!address || size == 0 || size % kGranularity != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  if ((alignment & (alignment - 1)) != 0) return CUDA_ERROR_INVALID_VALUE;
+  alignment = std::max(alignment, kGranularity);
+  // More than asked for, so that an aligned part is in it; the rest is given back.
+  const std::size_t room = size + alignment;
+  void* at = mmap(pointer(wanted), room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  const auto first = reinterpret_cast<CUdeviceptr>(at);
+  const CUdeviceptr base = (first + alignment - 1) / alignment * alignment;
+  if (base > first) munmap(at, base - first);
+  if (first + room > base + size) munmap(pointer(base + size), first + room - base - size);
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.reservations[base] = size;
+  *address = base;
+  return CUDA_SUCCESS;
+}
+
+CUresult memAddressFree(CUdeviceptr address, size_t size) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  const auto found = s.reservations.find(address);
+  if (found == s.reservations.end() || found->second != size) return CUDA_ERROR_INVALID_VALUE;
+  const auto mapped = mapping_at(s, address);
+  if (mapped != s.mappings.end() && mapped->first < address + size) return CUDA_ERROR_INVALID_VALUE;
+  munmap(pointer(address), size);
+  s.reservations.erase(found);
+  return CUDA_SUCCESS;
+}
+
+CUresult memCreate(CUmemGenericAllocationHandle* handle, size_t size, const CUmemAllocationProp* properties, unsigned long long flags) {
+  if (!handle || size == 0 || size % kGranularity != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  ANYWARP_TRY(check_properties(properties));
+  const Device* device = find_device(properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE ? properties->location.id : 0);
+  if (size > device->memory) return CUDA_ERROR_OUT_OF_MEMORY;
+  const int file = memfd_create("anywarp-memory", MFD_CLOEXEC);
+  if (file < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+  if (ftruncate(file, static_cast<off_t>(size)) != 0) {
+    close(file);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  auto* p = new Physical{file, size, *properties, 1};
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.handles.insert(p);
+  *handle = handle_of(p);
+  return CUDA_SUCCESS;
+}
+
+CUresult memRelease(CUmemGenericAllocationHandle handle) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  Physical* p = find(s, handle);
+  if (!p) return CUDA_ERROR_INVALID_VALUE;
+  // References that are not of mappings are the program's: the handle is known as long as there is one.
+  unsigned mapped = 0;
+  for (const auto& [base, mapping] : s.mappings) mapped += mapping.physical == p;
+  if (p->references - mapped <= 1) s.handles.erase(p);
+  drop(p);
+  return CUDA_SUCCESS;
+}
+
+CUresult memMap(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags) {
+  if (flags != 0 || size == 0 || size % kGranularity != 0 || address % kGranularity != 0 || offset != 0) return CUDA_ERROR_INVALID_VALUE;
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  Physical* p = find(s, handle);
+  if (!p || size > p->size || !is_reserved(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
+  const auto other = mapping_at(s, address);
+  if (other != s.mappings.end() && other->first < address + size) return CUDA_ERROR_INVALID_VALUE;
+  void* at = mmap(pointer(address), size, PROT_NONE, MAP_SHARED | MAP_FIXED, p->file, 0);
+  if (at == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  const int device = p->properties.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? p->properties.location.id : 0;
+  ANYWARP_TRY(api(arena().add_range(at, size, memory::Kind::mapped, device, nullptr, 0)));
+  ++p->references;
+  s.mappings[address] = {size, p};
+  return CUDA_SUCCESS;
+}
+
+CUresult memUnmap(CUdeviceptr address, size_t size) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (size == 0 || !covers_whole_mappings(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
+  for (auto it = s.mappings.find(address); it != s.mappings.end() && it->first < address + size;) {
+    [[maybe_unused]] const Result removed = arena().remove_range(pointer(it->first));
+    drop(it->second.physical);
+    it = s.mappings.erase(it);
+  }
+  // The addresses stay reserved.
+  if (mmap(pointer(address), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) return CUDA_ERROR_OPERATING_SYSTEM;
+  return CUDA_SUCCESS;
+}
+
+CUresult memSetAccess(CUdeviceptr address, size_t size, const CUmemAccessDesc* descriptions, size_t count) {
+  if (size == 0 || !descriptions || count == 0) return CUDA_ERROR_INVALID_VALUE;
+  CUmemAccess_flags access = CU_MEM_ACCESS_FLAGS_PROT_NONE;
+  for (std::size_t i = 0; i < count; ++i) {
+    const CUmemAccessDesc& d = descriptions[i];
+    if (d.location.type == CU_MEM_LOCATION_TYPE_DEVICE && !find_device(d.location.id)) return CUDA_ERROR_INVALID_DEVICE;
+    if (d.flags != CU_MEM_ACCESS_FLAGS_PROT_NONE && d.flags != CU_MEM_ACCESS_FLAGS_PROT_READ && d.flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) return CUDA_ERROR_INVALID_VALUE;
+    access = std::max(access, d.flags);  // the address space is everybody's: the widest counts
+  }
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (!covers_whole_mappings(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
+  const int protection = access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? PROT_READ | PROT_WRITE : access == CU_MEM_ACCESS_FLAGS_PROT_READ ? PROT_READ : PROT_NONE;
+  if (mprotect(pointer(address), size, protection) != 0) return CUDA_ERROR_OPERATING_SYSTEM;
+  for (auto it = s.mappings.find(address); it != s.mappings.end() && it->first < address + size; ++it) it->second.access = access;
+  return CUDA_SUCCESS;
+}
+
+CUresult memGetAccess(unsigned long long* flags, const CUmemLocation* location, CUdeviceptr address) {
+  if (!flags || !location) return CUDA_ERROR_INVALID_VALUE;
+  if (location->type == CU_MEM_LOCATION_TYPE_DEVICE && !find_device(location->id)) return CUDA_ERROR_INVALID_DEVICE;
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  const auto found = mapping_at(s, address);
+  if (found == s.mappings.end() || found->first > address) return CUDA_ERROR_INVALID_VALUE;
+  *flags = found->second.access;
+  return CUDA_SUCCESS;
+}
+
+CUresult memExportToShareableHandle(void* shareable, CUmemGenericAllocationHandle handle, CUmemAllocationHandleType type, unsigned long long flags) {
+  if (!shareable || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_ERROR_NOT_SUPPORTED;
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  const Physical* p = find(s, handle);
+  if (!p || (p->properties.requestedHandleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) == 0) return CUDA_ERROR_INVALID_VALUE;
+  const int file = dup(p->file);
+  if (file < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+  *static_cast<int*>(shareable) = file;
+  return CUDA_SUCCESS;
+}
+
+CUresult memImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* shareable, CUmemAllocationHandleType type) {
+  if (!handle) return CUDA_ERROR_INVALID_VALUE;
+  if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_ERROR_NOT_SUPPORTED;
+  const int given = static_cast<int>(reinterpret_cast<std::intptr_t>(shareable));  // the descriptor itself, as documented
+  struct stat info{};
+  if (fstat(given, &info) != 0 || info.st_size <= 0 || static_cast<std::size_t>(info.st_size) % kGranularity != 0) return CUDA_ERROR_INVALID_VALUE;
+  const int file = dup(given);
+  if (file < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+  auto* p = new Physical{file, static_cast<std::size_t>(info.st_size), {}, 1};
+  p->properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  p->properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  p->properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.handles.insert(p);
+  *handle = handle_of(p);
+  return CUDA_SUCCESS;
+}
+
+CUresult memGetAllocationGranularity(size_t* granularity, const CUmemAllocationProp* properties, CUmemAllocationGranularity_flags option) {
+  if (!granularity || option > CU_MEM_ALLOC_GRANULARITY_RECOMMENDED) return CUDA_ERROR_INVALID_VALUE;
+  ANYWARP_TRY(check_properties(properties));
+  *granularity = kGranularity;
+  return CUDA_SUCCESS;
+}
+
+CUresult memGetAllocationPropertiesFromHandle(CUmemAllocationProp* properties, CUmemGenericAllocationHandle handle) {
+  if (!properties) return CUDA_ERROR_INVALID_VALUE;
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  const Physical* p = find(s, handle);
+  if (!p) return CUDA_ERROR_INVALID_VALUE;
+  *properties = p->properties;
+  return CUDA_SUCCESS;
+}
+
+CUresult memRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void* address) {
+  if (!handle) return CUDA_ERROR_INVALID_VALUE;
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  const auto at = reinterpret_cast<CUdeviceptr>(address);
+  const auto found = mapping_at(s, at);
+  if (found == s.mappings.end() || found->first > at) return CUDA_ERROR_INVALID_VALUE;
+  Physical* p = found->second.physical;
+  ++p->references;
+  s.handles.insert(p);
+  *handle = handle_of(p);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace anywarp::driver
