@@ -24,16 +24,17 @@ class Trap(Memory):
 
 @instruction
 class Breakpoint(Memory):
-    """brkpt: stops in a debugger; without one, nothing happens"""
+    """brkpt: stops in a debugger; without one it aborts the grid, as trap does"""
 
     syntax = "brkpt"
     results = ()
     section = "9.7.19.1"
     target = 11
+    may_trap = True
     writes = True
 
     def lower(self, w: Any, op: Any) -> Any:
-        return None
+        w.service("trap", "void", w.launch, w.cta, w.active, w.const("i32", int(abi.Trap.BREAKPOINT)), w.const("i64", 0))
 
 
 @instruction
