@@ -1,0 +1,70 @@
+"""Where the native libraries are: in the installed package, or in a developer's build folder.
+
+    <package>/_runtime/lib        libcuda.so.1, libcudart.so.*: on the loader's search path of every program under `anywarp run`
+    <package>/_runtime/bin        programs that clients start (a stand-in for ptxas)
+    <package>/_runtime/standins   empty libraries that one client asks for (src/runtime/standins/README.md); never on a search path
+
+Standard library only and quick to import: `anywarp run` and `import anywarp.auto` stand on it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+DRIVER = "libcuda.so.1"
+
+
+class RuntimeNotFound(RuntimeError):
+    """The native libraries are not there; the message says how to get them."""
+
+
+def root() -> str:
+    """The folder that holds `lib` and `standins`. Raises RuntimeNotFound.
+
+    In order: `$ANYWARP_RUNTIME_DIR`, the installed package, any folder on `sys.path` that holds an installed package (a source tree on
+    PYTHONPATH shadows it), the source tree's `build/native`.
+    """
+    chosen = os.environ.get("ANYWARP_RUNTIME_DIR")
+    if chosen:
+        if os.path.exists(os.path.join(chosen, "lib", DRIVER)):
+            return os.path.abspath(chosen)
+        raise RuntimeNotFound(f"ANYWARP_RUNTIME_DIR={chosen} holds no lib/{DRIVER}")
+    candidates = [os.path.join(PACKAGE, "_runtime")]
+    candidates += [os.path.join(folder, "anywarp", "_runtime") for folder in sys.path if folder]
+    candidates.append(os.path.join(os.path.dirname(os.path.dirname(PACKAGE)), "build", "native"))
+    for folder in candidates:
+        if os.path.exists(os.path.join(folder, "lib", DRIVER)):
+            return folder
+    raise RuntimeNotFound(
+        "anywarp's native libraries are not built. `pip install .` in the source tree builds and installs them; "
+        "`cmake -S . -B build/native && cmake --build build/native` builds them for work on the sources."
+    )
+
+
+def library_dir() -> str:
+    """The folder with libcuda.so.1 and libcudart.so.*. Raises RuntimeNotFound."""
+    return os.path.join(root(), "lib")
+
+
+def driver() -> str:
+    """The path of libcuda.so.1. Raises RuntimeNotFound."""
+    return os.path.join(library_dir(), DRIVER)
+
+
+def standin(name: str) -> str | None:
+    """The path of an empty library (src/runtime/standins/README.md), if it was built."""
+    path = os.path.join(root(), "standins", name)
+    return path if os.path.exists(path) else None
+
+
+def program(name: str) -> str | None:
+    """The path of a program that clients start, if it was built."""
+    path = os.path.join(root(), "bin", name)
+    return path if os.path.exists(path) else None
+
+
+def startup_dir() -> str:
+    """The folder that `anywarp run` puts on PYTHONPATH: its `sitecustomize.py` prepares client packages as they are imported."""
+    return os.path.join(PACKAGE, "integrations", "startup")

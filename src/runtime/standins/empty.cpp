@@ -1,0 +1,1 @@
+// No code: the library is its name (README.md).
