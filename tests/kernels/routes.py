@@ -31,8 +31,18 @@ def available() -> tuple[Route, ...]:
     found: list[Route] = [Jit()]
     library = find_library()
     if library is not None:
-        found.append(Driver(library))
+        try:
+            driver = Driver(library)
+            driver.probe()
+            found.append(driver)
+        except (RuntimeError, OSError) as error:
+            missing["libcuda"] = f"{library} cannot run a kernel: {error}"
+    else:
+        missing["libcuda"] = "no libcuda.so.1: build it (cmake --build build) or set ANYWARP_LIBCUDA"
     return tuple(found)
+
+
+missing: dict[str, str] = {}  # routes that are not there, and why; complete once `available` has been called
 
 
 def find_library() -> Path | None:
@@ -145,6 +155,10 @@ class Driver:
             text = ctypes.c_char_p()
             self._cuda.cuGetErrorName(status, ctypes.byref(text))
             raise RuntimeError(f"{name}: {(text.value or b'?').decode()} ({status})")
+
+    def probe(self) -> None:
+        """Runs an empty kernel. Raises RuntimeError."""
+        self.launch(".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry k()\n{\nret;\n}\n", "k", (1, 1, 1), (1, 1, 1), b"", 0)
 
     def allocate(self, data: bytes) -> int:
         address = ctypes.c_uint64()

@@ -14,10 +14,10 @@ from tests.kernels.differential import Route, compare, run_compiled
 FILES = case_file.programs()
 
 
-@pytest.fixture(scope="module", params=[r.name for r in routes.available()] or ["none"])
+@pytest.fixture(scope="module", params=[*(r.name for r in routes.available()), *routes.missing])
 def route(request: pytest.FixtureRequest) -> object:
-    if request.param == "none":
-        pytest.skip("no compiled route: build libcuda (cmake --build build) or set ANYWARP_LIBCUDA")
+    if request.param in routes.missing:
+        pytest.skip(routes.missing[request.param])
     return next(r for r in routes.available() if r.name == request.param)
 
 
