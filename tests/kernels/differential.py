@@ -98,12 +98,11 @@ def interpret(case: Case, addresses: Sequence[int] | None = None, module: tree.M
 
 
 def run_compiled(case: Case, route: Route, addresses: Sequence[int], parameters: bytes) -> Outcome:
-    error = None
     try:
         route.launch(case.ptx, case.entry, case.grid, case.block, parameters, case.dynamic_shared)
     except RuntimeError as failure:
-        error = str(failure)
-    return Outcome([route.read(a, len(b.data)) for a, b in zip(addresses, case.buffers, strict=True)], error)
+        return Outcome([], str(failure))
+    return Outcome([route.read(a, len(b.data)) for a, b in zip(addresses, case.buffers, strict=True)])
 
 
 def compare(case: Case, route: Route) -> Outcome:

@@ -11,6 +11,7 @@ import importlib.util
 import mmap
 import os
 import signal
+import sys
 import traceback
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.kernels import jit
 from tests.kernels.differential import Dim, Route
 
 ROOT = Path(__file__).parents[2]
+INVALID_PTX = 218  # CUDA_ERROR_INVALID_PTX
 SECONDS = 20  # for one launch
 
 
@@ -135,7 +137,7 @@ def _compile_and_run(ptx: str, entry: str, grid: Dim, block: Dim, parameters: by
 
 
 class Driver:
-    """The driver API, as a client calls it."""
+    """The driver API, as a client calls it. A failed launch spoils the context, which is then made anew: memory is gone with it."""
 
     has_services = True
     runs_ctas_together = True
@@ -143,14 +145,21 @@ class Driver:
     def __init__(self, library: Path) -> None:
         self.name = "libcuda"
         self._cuda = ctypes.CDLL(str(library))
-        self._modules: dict[str, ctypes.c_void_p] = {}
-        context = ctypes.c_void_p()
+        self._allocated: set[int] = set()
+        os.environ.setdefault("ANYWARP_PYTHON", sys.executable)
+        os.environ.setdefault("ANYWARP_PYTHONPATH", str(ROOT / "src"))
         self._call("cuInit", 0)
+        self._enter_context()
+
+    def _enter_context(self) -> None:
+        context = ctypes.c_void_p()
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
         self._call("cuCtxSetCurrent", context)
 
     def _call(self, name: str, *arguments: object) -> None:
         status = getattr(self._cuda, name)(*arguments)
+        if status == INVALID_PTX:
+            raise UnsupportedInstruction(f"{name}: libcuda does not compile this PTX; the jit route says why")
         if status:
             text = ctypes.c_char_p()
             self._cuda.cuGetErrorName(status, ctypes.byref(text))
@@ -164,6 +173,7 @@ class Driver:
         address = ctypes.c_uint64()
         self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(max(1, len(data))))
         self._call("cuMemcpyHtoD_v2", address, data, ctypes.c_size_t(len(data)))
+        self._allocated.add(address.value)
         return address.value
 
     def read(self, address: int, size: int) -> bytes:
@@ -172,7 +182,9 @@ class Driver:
         return data.raw
 
     def release(self, address: int) -> None:
-        self._call("cuMemFree_v2", ctypes.c_uint64(address))
+        if address in self._allocated:
+            self._allocated.remove(address)
+            self._call("cuMemFree_v2", ctypes.c_uint64(address))
 
     def launch(self, ptx: str, entry: str, grid: Dim, block: Dim, parameters: bytes, dynamic_shared: int) -> None:
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
@@ -184,5 +196,9 @@ class Driver:
             extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(buffer), 2, ctypes.addressof(size), 0)
             self._call("cuLaunchKernel", function, *grid, *block, dynamic_shared, None, None, extra)
             self._call("cuCtxSynchronize")
-        finally:
-            self._cuda.cuModuleUnload(module)
+            self._call("cuModuleUnload", module)
+        except RuntimeError:
+            self._allocated.clear()
+            self._call("cuDevicePrimaryCtxReset_v2", 0)
+            self._enter_context()
+            raise
