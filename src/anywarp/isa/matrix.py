@@ -7,7 +7,8 @@ What the results promise:
 - f64 is a chain of fused multiply-adds over k in ascending order, beginning with C;
 - of floats with fewer bits the manual leaves order, rounding and subnormals of the accumulation open. Here products are exact
   and accumulated in f32 to nearest, so that an element's error is at most `(K + 1) * 2^-23 * (|c| + sum |a * b|)`, and for an
-  f16 result half a unit in its last place more. The order is the same for all elements and calls: a product is repeatable.
+  f16 result half a unit in its last place more. (Where the machine multiplies bf16 by its dot-product instruction,
+  subnormal numbers count as zero.) The order is the same for all elements and calls: a product is repeatable.
 """
 
 from __future__ import annotations
