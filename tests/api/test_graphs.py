@@ -6,6 +6,7 @@ import ctypes
 import struct
 import threading
 from ctypes import byref, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -340,3 +341,48 @@ def test_user_objects_go_with_their_graph(cuda: Driver) -> None:
     assert gone == []
     cuda.check(cuda.cuGraphDestroy(graph))
     assert gone == [55]
+
+
+def test_graph_memory_is_counted(cuda: Driver) -> None:
+    graph, node, p, used = new_graph(cuda), c_void_p(), cuda.new("CUDA_MEM_ALLOC_NODE_PARAMS"), c_ulonglong()
+    before = c_ulonglong()
+    cuda.check(cuda.cuDeviceGetGraphMemAttribute(0, cuda.CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, byref(before)))
+    p.poolProps.allocType, p.poolProps.location.type, p.bytesize = 1, 1, 12345
+    cuda.check(cuda.cuGraphAddMemAllocNode(byref(node), graph, None, 0, byref(p)))
+    cuda.check(cuda.cuDeviceGetGraphMemAttribute(0, cuda.CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, byref(used)))
+    assert used.value - before.value == 12345
+    executable = instantiate(cuda, graph)
+    cuda.check(cuda.cuGraphDestroy(graph))
+    cuda.check(cuda.cuDeviceGetGraphMemAttribute(0, cuda.CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, byref(used)))
+    assert used.value - before.value == 12345  # the executable graph holds it
+    cuda.check(cuda.cuGraphExecDestroy(executable))
+    cuda.check(cuda.cuDeviceGetGraphMemAttribute(0, cuda.CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, byref(used)))
+    assert used.value == before.value
+
+
+def test_drawing(cuda: Driver, tmp_path: Path) -> None:
+    graph, path, node = new_graph(cuda), tmp_path / "graph.dot", c_void_p()
+    first = add_fill(cuda, graph, [], cuda.alloc(4), 1)
+    cuda.check(cuda.cuGraphAddEmptyNode(byref(node), graph, (c_void_p * 1)(first), 1))
+    cuda.check(cuda.cuGraphDebugDotPrint(graph, str(path).encode(), 1))
+    text = path.read_text()
+    assert "0: memset" in text and "1: empty" in text and '"0" -> "1"' in text
+    cuda.expect("CUDA_ERROR_OPERATING_SYSTEM", cuda.cuGraphDebugDotPrint(graph, b"/no/such/folder/x.dot", 0))
+
+
+def test_parameters_of_any_node(cuda: Driver) -> None:
+    graph, address, p = new_graph(cuda), cuda.alloc(4), cuda.new("CUgraphNodeParams")
+    node = add_fill(cuda, graph, [], address, 42)
+    cuda.check(cuda.cuGraphNodeGetParams(node, byref(p)))
+    assert (p.type, p.memset.dst, p.memset.value) == (cuda.CU_GRAPH_NODE_TYPE_MEMSET, address, 42)
+    p.memset.value = 43
+    cuda.check(cuda.cuGraphNodeSetParams(node, byref(p)))
+    run(cuda, instantiate(cuda, graph))
+    assert word(cuda, address) == 43
+    made = c_void_p()
+    p.memset.value = 44
+    cuda.check(cuda.cuGraphAddNode_v2(byref(made), graph, (c_void_p * 1)(node), None, 1, byref(p)))
+    run(cuda, instantiate(cuda, graph))
+    assert word(cuda, address) == 44
+    p.type = 99
+    cuda.expect("CUDA_ERROR_NOT_SUPPORTED", cuda.cuGraphAddNode_v2(byref(made), graph, None, None, 0, byref(p)))

@@ -37,6 +37,8 @@ struct Device {
   CUuuid uuid{};
   int attributes[256]{};  // by CUdevice_attribute
 
+  std::atomic<std::uint64_t> graph_memory{0}, graph_memory_high{0};  // bytes of graphs' allocation nodes
+
   std::mutex mutex;  // guards what follows
   CUctx_st* primary = nullptr;  // made on first use, kept for ever
   unsigned primary_references = 0;

@@ -13,6 +13,7 @@
 #include "driver/initialization.h"
 #include "driver/library.h"
 #include "driver/linker.h"
+#include "driver/logs.h"
 #include "driver/memory.h"
 #include "driver/memory_array.h"
 #include "driver/memory_copy.h"

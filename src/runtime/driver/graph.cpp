@@ -86,7 +86,12 @@ CUresult check_edges(CUgraph graph, const CUgraphNode* from, const CUgraphNode* 
 
 }  // namespace
 
-GraphMemory::GraphMemory(CUdeviceptr at) : address(at) {
+GraphMemory::GraphMemory(CUdeviceptr at, int of_device, std::size_t size) : address(at), device(of_device), bytes(size) {
+  Device& d = *find_device(device);
+  const std::uint64_t now = d.graph_memory += bytes;
+  std::uint64_t high = d.graph_memory_high;
+  while (now > high && !d.graph_memory_high.compare_exchange_weak(high, now)) {
+  }
   const std::lock_guard lock(g_memory_mutex);
   graph_memory().insert(address);
 }
@@ -96,6 +101,7 @@ GraphMemory::~GraphMemory() {
     const std::lock_guard lock(g_memory_mutex);
     graph_memory().erase(address);
   }
+  find_device(device)->graph_memory -= bytes;
   [[maybe_unused]] const Result freed = arena().free(pointer(address));
 }
 
@@ -111,7 +117,7 @@ CUresult make_graph_memory(AllocateWork* work) {
   void* memory = nullptr;
   ANYWARP_TRY(api(arena().allocate(p.poolProps.location.id, p.bytesize, 256, memory::Kind::device, nullptr, 0, &memory)));  // the graph's, not a context's
   p.dptr = reinterpret_cast<CUdeviceptr>(memory);
-  work->memory = std::make_shared<GraphMemory>(p.dptr);
+  work->memory = std::make_shared<GraphMemory>(p.dptr, p.poolProps.location.id, p.bytesize);
   return CUDA_SUCCESS;
 }
 

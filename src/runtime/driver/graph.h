@@ -111,6 +111,14 @@ CUresult graphAddNode_v1(CUgraphNode* node, CUgraph graph, const CUgraphNode* de
 CUresult graphAddNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, const CUgraphEdgeData* data, size_t count, CUgraphNodeParams* p);
 CUresult graphNodeSetParams(CUgraphNode node, CUgraphNodeParams* p);
 
+// What graphs say of themselves (graph_info.cpp).
+CUresult graphNodeGetParams(CUgraphNode node, CUgraphNodeParams* p);
+CUresult graphNodeGetToolsId(CUgraphNode node, unsigned long long* id);
+CUresult graphDebugDotPrint(CUgraph graph, const char* path, unsigned flags);
+CUresult deviceGraphMemTrim(CUdevice device);
+CUresult deviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attribute attribute, void* value);
+CUresult deviceSetGraphMemAttribute(CUdevice device, CUgraphMem_attribute attribute, void* value);
+
 // Executable graphs (graph_exec.cpp).
 CUresult graphInstantiate(CUgraphExec* exec, CUgraph graph, CUgraphNode* error_node, char* log, size_t log_bytes);
 CUresult graphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long flags);

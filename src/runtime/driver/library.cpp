@@ -1,7 +1,5 @@
 #include "driver/library.h"
 
-#include <cstdio>
-
 #include "driver/context.h"
 #include "driver/device.h"
 #include "driver/execution.h"

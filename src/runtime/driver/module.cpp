@@ -1,9 +1,8 @@
 #include "driver/module.h"
 
-#include <cstdio>
-
 #include "driver/device.h"
 #include "driver/library.h"
+#include "driver/logs.h"
 
 namespace anywarp::driver {
 namespace {
@@ -20,7 +19,7 @@ CUresult load(CUmodule* out, ByteSpan image, JitOptions& options, bool has_log) 
   const CUresult result = load_image(image, *context, &module, &log);
   options.finish(log, result != CUDA_SUCCESS);
   // Who gave no buffer for the log would get a number only.
-  if (result != CUDA_SUCCESS && !has_log && !log.empty()) std::fprintf(stderr, "anywarp: a module could not be loaded: %s\n", log.c_str());
+  if (result != CUDA_SUCCESS && !has_log && !log.empty()) log_error("a module could not be loaded: " + log);
   ANYWARP_TRY(result);
   *out = adopt_module(*context, std::move(module), nullptr);
   return CUDA_SUCCESS;

@@ -1,10 +1,10 @@
 #include "driver/work.h"
 
-#include <cstdio>
 #include <cstring>
 
 #include "driver/execution.h"
 #include "driver/graph.h"
+#include "driver/logs.h"
 #include "driver/memory.h"
 #include "driver/memory_pool.h"
 #include "driver/stream_capture.h"
@@ -82,7 +82,7 @@ CUresult KernelWork::take(void** kernel_params, void** extra) {
 }
 
 void report_log(CUresult result, const std::string& log) {
-  if (result != CUDA_SUCCESS && !log.empty()) std::fprintf(stderr, "anywarp: %s\n", log.c_str());
+  if (result != CUDA_SUCCESS && !log.empty()) log_error(log.starts_with("anywarp: ") ? log.substr(9) : log);
 }
 
 }  // namespace anywarp::driver

@@ -51,11 +51,13 @@ struct WaitWork {
 
 // Memory of an allocation node: there from the making of the node until the last graph that holds the node is gone.
 struct GraphMemory {
-  explicit GraphMemory(CUdeviceptr at);
+  GraphMemory(CUdeviceptr at, int of_device, std::size_t size);
   ~GraphMemory();
   GraphMemory(const GraphMemory&) = delete;
   GraphMemory& operator=(const GraphMemory&) = delete;
   const CUdeviceptr address;
+  const int device;
+  const std::size_t bytes;
 };
 
 struct AllocateWork {
