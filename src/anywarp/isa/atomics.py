@@ -58,7 +58,8 @@ class Atom(_Atomic):
     syntax = (
         "atom{.sem}{.scope}{.space}.op{.noftz}{.cache}.type d, [a], b{, policy}",
         "atom{.sem}{.scope}{.space}.cas{.cache}.type d, [a], b, c{, policy}",
-        "atom{.space}.op{.sem}{.scope}{.cache}.type d, [a], b{, policy}",
+        "atom{.sem}{.space}{.scope}.op{.noftz}{.cache}.type d, [a], b{, policy}",
+        "atom{.sem}{.space}{.scope}.cas{.cache}.type d, [a], b, c{, policy}",
     )
     section = "9.7.13.5"
 
@@ -77,7 +78,10 @@ class Atom(_Atomic):
 class Red(_Atomic):
     """red: combines one element in memory, without giving the old value"""
 
-    syntax = ("red{.sem}{.scope}{.space}.op{.noftz}{.cache}.type [a], b{, policy}",)
+    syntax = (
+        "red{.sem}{.scope}{.space}.op{.noftz}{.cache}.type [a], b{, policy}",
+        "red{.sem}{.space}{.scope}.op{.noftz}{.cache}.type [a], b{, policy}",
+    )
     results = ()
     section = "9.7.13.6"
 
