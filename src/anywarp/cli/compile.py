@@ -14,7 +14,7 @@ from rich.table import Table
 
 from anywarp.cli import files
 
-STAGES = ("ir", "lower", "llvm", "llvm-opt", "object")
+STAGES = {"ir": "ir", "lower": "lower", "llvm": "llvm", "llvm-opt": "opt", "object": "emit"}  # pipeline's names, and the columns'
 
 
 def compile_file(
@@ -45,12 +45,12 @@ def compile_file(
         output.mkdir(parents=True, exist_ok=True)
     table = Table(
         title=f"{file}: parsed and verified in {1000 * parsed:.0f} ms, variant {variant}",
-        caption="shared, local and object in bytes; stages in ms",
+        caption="shared and local memory and the object's size in bytes; stages in ms",
         title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
     )
-    table.add_column("entry", overflow="fold")
-    for column in ("registers", "shared", "local", "object", *STAGES):
-        table.add_column(column.removeprefix("llvm-"), justify="right", no_wrap=True)
+    table.add_column("entry", overflow="fold", min_width=14)
+    for column in ("regs", "shared", "local", "size", *STAGES.values()):
+        table.add_column(column, justify="right", no_wrap=True)
     failures: list[tuple[str, str]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True, disable=len(names) < 3) as progress:
