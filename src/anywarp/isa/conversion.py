@@ -58,9 +58,13 @@ class ConvertInteger(Conversion):
     modifiers = {"dtype": INTEGERS, "atype": INTEGERS}
     sat: bool
 
+    def check(self) -> str | None:
+        (least, most), (low, high) = limits(self.atype), limits(self.dtype)
+        return "every value fits: nothing to saturate" if self.sat and low <= least and most <= high else None
+
     def stride(self, operands: tuple[Shape, ...], constants: tuple[int | None, ...]) -> tuple[int, int] | None:
         (a,) = operands
-        if self.sat and not self._saturation_is_idle():
+        if self.sat:
             return None
         width = types.width(self.dtype)
         if width > types.width(self.atype):
@@ -72,10 +76,6 @@ class ConvertInteger(Conversion):
         if types.width(self.dtype) <= types.width(self.atype):
             return None
         return widening_holds(g, operands, bases, types.is_signed(self.atype))
-
-    def _saturation_is_idle(self) -> bool:
-        (least, most), (low, high) = limits(self.atype), limits(self.dtype)
-        return low <= least and most <= high
 
     def reference(self, a: int) -> int:
         value = signed(a, types.width(self.atype)) if types.is_signed(self.atype) else a
@@ -201,7 +201,11 @@ class FloatToFloat(Conversion):
         if self.dtype == self.atype:
             return "the type stays: an integer rounding mode or none" if self.rnd in FLOAT_ROUNDINGS.split() else None
         if PRECISION[self.dtype] > PRECISION[self.atype]:
-            return "nothing is to be rounded" if self.rnd else None
+            # NVIDIA's assembler takes a rounding mode from bf16 all the same
+            is_idle = self.atype == "bf16" and self.rnd in FLOAT_ROUNDINGS.split()
+            return "nothing is to be rounded" if self.rnd and not is_idle else None
+        if self.rnd is None and PRECISION[self.atype] == 0:
+            return None  # between f16 and bf16: to nearest
         return None if self.rnd in FLOAT_ROUNDINGS.split() else "precision is lost: a floating-point rounding mode is needed"
 
     def reference(self, a: int) -> int:
@@ -227,8 +231,8 @@ class FloatToFloat(Conversion):
         is_half = self.dtype in ("f16", "bf16")
         if self.dtype != self.atype:
             x = convert.widen(g, a, self.atype, self.dtype)
-            # f16 and bf16, now f32, still have to become the other
-            result = convert.narrow(g, x, self.dtype, self.rnd) if self.rnd else x
+            is_exact = PRECISION[self.dtype] > PRECISION[self.atype]
+            result = x if is_exact else convert.narrow(g, x, self.dtype, self.rnd or "rn")
         elif self.rnd:
             result = convert.round_integral(g, convert.widen(g, a, self.atype, "f32"), self.rnd)
             result = convert.narrow(g, result, self.dtype, "rn") if is_half else result

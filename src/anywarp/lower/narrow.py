@@ -1,9 +1,8 @@
 """The 8-, 6- and 4-bit float formats in vector code: to and from f32, which holds every one of their numbers.
 
-Codes travel as i32 here, one a lane. `encode` scales the magnitude so that the format's last place becomes 1 and rounds to an integer, which is exact
-in f32; numbers below the least normal one all get the least normal one's scale, which makes them subnormal. All formats
-saturate, as PTX asks for them (`.satfinite` is mandatory).
-"""
+Codes travel as i32 here, one a lane. `encode` scales the magnitude so that the format's last place becomes 1 and
+rounds to an integer, which is exact in f32; numbers below the least normal one all get the least normal one's scale,
+which makes them subnormal. All formats saturate, as PTX asks for them (`.satfinite` is mandatory)."""
 
 from __future__ import annotations
 
@@ -28,8 +27,8 @@ def largest_f32(format: Format) -> int:
 
 
 def encode(g: Emitter, x: V, format: Format, mode: str = "rn", random: V | None = None) -> V:
-    """float to a code (i32), rounded by `mode` (rn, rz, rp), or "rs" with 16 random bits a lane (an i32) that are added below the last place.
-    Too large numbers become the largest. Formats without a sign take the magnitude."""
+    """float to a code (i32), rounded by `mode` (rn, rz, rp), or "rs" with 16 random bits a lane (an i32) that are
+    added below the last place. Too large numbers become the largest. Formats without a sign take the magnitude."""
     bits = g.bitcast(x, "i32")
     mantissa, width = format.mantissa_bits, format.width
     least = (128 - format.bias) << 23  # the exponent field of the least normal number
@@ -55,8 +54,8 @@ def encode(g: Emitter, x: V, format: Format, mode: str = "rn", random: V | None 
 
 
 def decode(g: Emitter, code: V, format: Format) -> V:
-    """A code (i16, upper bits 0) to float, exact; NaNs are NaNs. The code goes through f16, whose exponent has room for all
-    signed formats, so that no f32 is subnormal on the way (slow on many machines)."""
+    """A code (i16, upper bits 0) to float, exact; NaNs are NaNs. The code goes through f16, whose exponent has room
+    for all signed formats, so that no f32 is subnormal on the way (slow on many machines)."""
     width, mantissa = format.width, format.mantissa_bits
     size = g.and_(code, half.constant(g, code, (1 << (width - format.has_sign)) - 1))
     factor = 2.0 ** (15 - format.bias)
@@ -79,8 +78,8 @@ def decode(g: Emitter, code: V, format: Format) -> V:
 
 
 def encode_ue8m0(g: Emitter, x: V, mode: str, saturates: bool) -> V:
-    """float to the exponent of its magnitude, i32: rounded down ("rz") or up ("rp") to a power of two from 2^-127 on; 255 is the NaN,
-    and what is too large is one unless it `saturates`."""
+    """float to the exponent of its magnitude, i32: rounded down ("rz") or up ("rp") to a power of two from 2^-127 on;
+    255 is the NaN, and what is too large is one unless it `saturates`."""
     bits = g.and_(g.bitcast(x, "i32"), g.const("i32", 0x7FFFFFFF, x.n))
     code = g.lshr(bits, half.constant(g, bits, 23))
     if mode == "rp":
