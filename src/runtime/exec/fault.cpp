@@ -48,6 +48,17 @@ std::uintptr_t pc_of(const ucontext_t* context) {
 #endif
 }
 
+std::uintptr_t stack_of(const ucontext_t* context) {
+#if defined(__x86_64__)
+  return static_cast<std::uintptr_t>(context->uc_mcontext.gregs[REG_RSP]);
+#elif defined(__aarch64__)
+  return static_cast<std::uintptr_t>(context->uc_mcontext.sp);
+#endif
+}
+
+// An inaccessible address so close to the stack pointer is the end of the stack.
+constexpr std::uintptr_t kBelowStack = 4096, kAboveStack = std::uintptr_t{1} << 20;
+
 void chain(int signal, siginfo_t* info, void* context) {
   const int i = index_of(signal);
   const struct sigaction action = previous[i];
@@ -98,6 +109,7 @@ void handler(int signal, siginfo_t* info, void* context) {
 #else
   fault.misaligned = signal == SIGBUS && info->si_code == BUS_ADRALN;
 #endif
+  fault.stack = signal == SIGSEGV && fault.address - (stack_of(machine) - kBelowStack) < kBelowStack + kAboveStack;
   siglongjmp(f->jump, 1);
 }
 

@@ -25,7 +25,7 @@ struct Fault {
   std::uintptr_t address = 0;  // signal: of the access
   bool address_known = true, write = false, write_known = false;
   bool misaligned = false;     // a bus error of that kind
-  bool stack = false;          // the address is in a stack's guard (set by who knows the stacks)
+  bool stack = false;          // the end of a call stack: the thread's, or one of the CTA's (set by who knows those)
   abi::Trap trap = abi::Trap::TRAP;
   std::uint64_t detail = 0;
   std::uint32_t lanes = 0;  // trap: the active lanes

@@ -414,8 +414,10 @@ void Grid::fail(Fault& fault, const Resident& where, std::uint64_t first, std::u
       } else {
         what = text("illegal %s address 0x%" PRIxPTR, fault.write_known ? (fault.write ? "write to" : "read from") : "access to", fault.address);
         memory::Allocation near;
-        if (const char* own = where.describe(fault.address)) {
-          what += fault.stack ? ", the call stack is exhausted" : text(", outside %s of the CTA", own);
+        if (fault.stack) {
+          what += ", the call stack is exhausted";
+        } else if (const char* own = where.describe(fault.address)) {
+          what += text(", outside %s of the CTA", own);
         } else if (context_->engine().arena().nearest(reinterpret_cast<const void*>(fault.address), &near)) {
           if (near.contains(fault.address))
             what += text(", inside the %s allocation at 0x%" PRIxPTR " of %zu bytes", memory::name(near.kind), near.base, near.size);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -23,6 +24,7 @@ constexpr std::uint64_t kSpinNs = 50'000;
 constexpr int kTurn = 64;
 // A helping thread keeps waiting CTAs for this many rounds before it hands them over.
 constexpr int kHelperRounds = 200;
+constexpr std::size_t kStackBytes = std::size_t{8} << 20, kStackGuardBytes = std::size_t{1} << 20;
 constexpr std::uint64_t kForever = ~std::uint64_t{0};
 
 int default_threads() {
@@ -33,7 +35,7 @@ int default_threads() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
 }  // namespace
@@ -42,7 +44,7 @@ Pool::Pool(int threads) : count_(threads > 0 ? threads : default_threads()) {}
 
 Pool::~Pool() {
   stop();
-  for (std::thread& t : threads_) t.join();
+  for (const pthread_t t : threads_) pthread_join(t, nullptr);
 }
 
 void Pool::stop() {
@@ -58,7 +60,30 @@ void Pool::start_threads() {
     sigfillset(&all);
     for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, signal);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    for (int i = 0; i < count_; ++i) threads_.emplace_back([this, i] { worker(static_cast<std::uint32_t>(i)); });
+    // Compiled code does not probe its stack: the guard is bigger than any frame.
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, kStackBytes);
+    pthread_attr_setguardsize(&attributes, kStackGuardBytes);
+    struct Start {
+      Pool* pool;
+      std::uint32_t number;
+    };
+    for (int i = 0; i < count_; ++i) {
+      auto* start = new Start{this, static_cast<std::uint32_t>(i)};
+      pthread_t thread{};
+      const auto body = [](void* argument) -> void* {
+        const std::unique_ptr<Start> s(static_cast<Start*>(argument));
+        s->pool->worker(s->number);
+        return nullptr;
+      };
+      if (pthread_create(&thread, &attributes, body, start) != 0) {
+        delete start;
+        break;  // fewer threads; with none at all, whoever waits does the work
+      }
+      threads_.push_back(thread);
+    }
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   });
 }
@@ -176,7 +201,7 @@ void Pool::worker(std::uint32_t number) {
 void Pool::idle() {
   const std::uint32_t seen = epoch_.load(std::memory_order_seq_cst);
   // Jobs that are full or exhausted are no work; they are looked at once for each epoch.
-  if (queued_.load(std::memory_order_seq_cst) > 0 || orphan_count_.load(std::memory_order_seq_cst) > 0) return;
+  if (queued_.load(std::memory_order_seq_cst) > 0 || orphan_count_.load(std::memory_order_seq_cst) > 0 || stopping_.load()) return;
   if (job_count_.load(std::memory_order_seq_cst) > 0) {
     if (Ref<Job> job = join()) {
       job->hands.fetch_sub(1, std::memory_order_relaxed);

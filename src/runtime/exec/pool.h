@@ -12,12 +12,13 @@
 // Locks: queue_mutex_, jobs_mutex_, orphans_mutex_; none is held while another is taken, or while work runs.
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "item.h"
@@ -65,7 +66,7 @@ class Pool {
 
   int count_;
   std::once_flag started_;
-  std::vector<std::thread> threads_;
+  std::vector<pthread_t> threads_;
   std::atomic<bool> stopping_{false};
 
   alignas(64) std::atomic<std::uint32_t> epoch_{0};

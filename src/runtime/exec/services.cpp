@@ -13,6 +13,9 @@
 #include "futex.h"
 #include "grid.h"
 
+// The call in compiled code that a service was reached by.
+#define CALLER (reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)) - 1)
+
 namespace anywarp {
 
 namespace {
@@ -84,7 +87,7 @@ void for_lanes(std::uint32_t lanes, F f) {
 
 void service_vprintf(const abi::Launch* launch, abi::Cta*, std::uint32_t lanes, const std::uint64_t* formats, const std::uint64_t* arguments,
                      std::uint32_t* results) {
-  const auto pc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+  const auto pc = CALLER;
   Fault fault;
   std::uint32_t bad = 0;
   {
@@ -92,9 +95,12 @@ void service_vprintf(const abi::Launch* launch, abi::Cta*, std::uint32_t lanes, 
     std::string text;
     for_lanes(lanes, [&](std::uint32_t lane) {
       if (bad != 0) return;
+      const std::size_t before = text.size();
       results[lane] = static_cast<std::uint32_t>(format_printf(reinterpret_cast<const char*>(formats[lane]),
                                                                reinterpret_cast<const std::uint8_t*>(arguments[lane]), &text, &fault));
-      if (fault.cause != Fault::Cause::none) bad = 1u << lane;
+      if (fault.cause == Fault::Cause::none) return;
+      bad = 1u << lane;
+      text.resize(before);
     });
     const std::lock_guard lock(output_mutex);
     output += text;
@@ -125,7 +131,7 @@ void service_malloc(const abi::Launch* launch, abi::Cta*, std::uint32_t lanes, c
 }
 
 void service_free(const abi::Launch* launch, abi::Cta*, std::uint32_t lanes, const std::uint64_t* addresses) {
-  const auto pc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+  const auto pc = CALLER;
   std::uint32_t bad = 0;
   {
     const Guard::Critical critical;
@@ -176,7 +182,7 @@ void service_assertfail(const abi::Launch* launch, abi::Cta* cta, std::uint32_t 
     });
     std::fwrite(all.data(), 1, all.size(), stderr);
   }
-  leave_with(fault, reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)), lanes);
+  leave_with(fault, CALLER, lanes);
 }
 
 void service_trap(const abi::Launch*, abi::Cta*, std::uint32_t lanes, std::uint32_t reason, std::uint64_t detail) {
@@ -184,7 +190,7 @@ void service_trap(const abi::Launch*, abi::Cta*, std::uint32_t lanes, std::uint3
   fault.cause = Fault::Cause::trap;
   fault.trap = static_cast<abi::Trap>(reason);
   fault.detail = detail;
-  leave_with(fault, reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)), lanes);
+  leave_with(fault, CALLER, lanes);
 }
 
 std::uint64_t service_globaltimer() {
