@@ -69,6 +69,7 @@ def atomic(w: Any, op: Any, space: str, operation: str, type: str, width: int, w
     address: Address = op.operands[0]
     elem = f"i{width}"
     place = w.place(space, address)
+    w.check_alignment(place, width // 8)
     is_shared = space.startswith("shared") and space != "shared::cluster"
     values = [w.cast(w.vector(o), elem) for o in op.operands[1:]]
     if place.shape.is_uniform and not wants_old and operation in _COMBINABLE and type[0] in "bus":

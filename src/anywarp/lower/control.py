@@ -137,6 +137,7 @@ class ControlEmitter(MemoryEmitter):
         for op in block.operations:
             self.debug = self.location(op.line)
             self.operation(op, block, is_full)
+            self.release_scratch()
         if block.cut is None:
             self.terminator(block, is_full)
         self.debug = ""

@@ -4,7 +4,7 @@ Every dense `mma` but the one of sm_70 has the same layout: a register of A hold
 lane `4 * g + t` has the part `t` of row g. A register of B holds 8 columns the same way (lane `4 * g + t`: part t of
 column g). Two registers of C hold 8 x 8 elements: lane `4 * g + t` has columns 2t and 2t + 1 of row g.
 
-One function for each opcode, called with its fragments in memory (a kernel has many products of one kind; in line, each
+One function for each kind of product, called with its fragments in memory (a kernel has many products of one kind; in line, each
 would be 700 instructions). It
 
 1. decodes A and B to *units*: f32 for the small float formats, pairs of i16 for integers (what `vpmaddwd` multiplies),
@@ -41,7 +41,6 @@ class Product:
     `c_order[m][n]` is the
     number of the tile of C and D, which is a pair of registers, or one of f16x2."""
 
-    name: str
     a: str
     b: str
     c: str
@@ -52,6 +51,13 @@ class Product:
     is_saturating: bool = False
     op: str = ""
     rnd: str = "rn"
+
+    @property
+    def name(self) -> str:
+        """Of the function: products that compute the same share one (the orders follow from the sizes)."""
+        size = f"m{8 * len(self.a_order)}n{8 * len(self.b_order)}p{len(self.a_order[0])}"
+        rest = [self.op] * bool(self.op) + [self.rnd] * (self.a == "f64") + ["satfinite"] * self.is_saturating
+        return ".".join(["anywarp", "mma", size, self.a, self.b, self.c, self.d, *rest])
 
 
 def multiply_add(w: WarpEmitter, p: Product, a: Sequence[V], b: Sequence[V], c: Sequence[V]) -> tuple[V, ...]:
@@ -64,10 +70,9 @@ def multiply_add(w: WarpEmitter, p: Product, a: Sequence[V], b: Sequence[V], c: 
             w.store(w.wide(x), at, 64)
             at = w.offset(at, 4 * x.bits)
         where.append(at)
-    name = f"anywarp.{p.name}"
     sizes = [4 * x[0].bits for x in (a, b, c)]
-    w.module.helper(name, lambda: _function(w, name, p, sizes))
-    w.line(f"call void @{name}({', '.join(x.typed for x in where)}, {w.offset(place, FRAGMENTS).typed})")
+    w.module.helper(p.name, lambda: _function(w, p, sizes))
+    w.line(f"call void @{p.name}({', '.join(x.typed for x in where)}, {w.offset(place, FRAGMENTS).typed})")
     elem, count = {"f16": ("i32", 1), "f32": ("float", 2), "f64": ("double", 2), "s32": ("i32", 2)}[p.d]
     tiles = sum(len(row) for row in p.c_order)
     size = 256 if p.d == "f64" else 128
@@ -155,8 +160,8 @@ def transpose(w: WarpEmitter, x: V) -> V:
 # ------------------------------------------------------------------------------------------------------------- the function
 
 
-def _function(w: WarpEmitter, name: str, p: Product, sizes: list[int]) -> str:
-    """The text of `void name(ptr a, ptr b, ptr c, ptr d, ptr units)`."""
+def _function(w: WarpEmitter, p: Product, sizes: list[int]) -> str:
+    """The text of `void p.name(ptr a, ptr b, ptr c, ptr d, ptr units)`."""
     g = WarpEmitter(w.module, w.launch, w.cta, w.warp)
     features = w.module.features
     is_dot = p.a == p.b == "bf16" and {"avx512bf16", "avx512vl"} <= features
@@ -210,7 +215,7 @@ def _function(w: WarpEmitter, name: str, p: Product, sizes: list[int]) -> str:
             _store_rows(g, p, d, number, sums)
     body = "\n".join(g.lines)
     pointers = ", ".join(f"ptr noalias align 64 %{n}" for n in names)
-    return f"define internal void @{name}({pointers}) noinline nounwind {{\nentry:\n{body}\n  ret void\n}}"
+    return f"define internal void @{p.name}({pointers}) noinline nounwind {{\nentry:\n{body}\n  ret void\n}}"
 
 
 class _Step:

@@ -8,7 +8,7 @@
 | anything else | lane by lane | lane by lane, inactive lanes at a safe place |
 
 Shared addresses are offsets from `Cta.shared`; they are sign-extended, so that `tile[tid - 1]` stays affine where lane 0 is off. Local
-addresses are offsets in the lane's own block of `Warp.local`.
+addresses are offsets in the lane's own block of `Warp.local`. An address that is no multiple of the access's size traps (`check_alignment`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from anywarp import abi
 from anywarp.ir.model import Address
 from anywarp.isa.shape import Shape
 from anywarp.lower.emit import WARP, V
-from anywarp.lower.values import ValueEmitter
+from anywarp.lower.values import Held, ValueEmitter
+
+SIZES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}  # bytes
 
 
 @dataclass
@@ -30,6 +33,10 @@ class Place:
     pointer: V  # of shape.rows lanes
     condition: V | None
     lanes: Callable[[], V]  # 32 pointers, exact
+    space: str
+    held: Held  # the address without its offset
+    offset: int
+    numbers: Callable[[V], V]  # integers with the low bits of addresses, from those of `held`
 
 
 class MemoryEmitter(ValueEmitter):
@@ -71,10 +78,63 @@ class MemoryEmitter(ValueEmitter):
         def lanes() -> V:
             return pointers(self.cast(self.vector(address.base), f"i{held.base.bits}"), WARP)
 
+        def numbers(v: V) -> V:
+            return self.add(v, self.const(v.elem, address.offset)) if address.offset else v
+
         base = self.cast(held.base, f"i{held.base.bits}")
         if space in ("local", "argument"):
             shape = Shape(shape.rows, 0 if shape.rows == WARP else shape.stride + block_bytes, 1, shape.deviation)
-        return Place(shape, pointers(base, base.n), self.test(held.shape), lanes)
+        return Place(shape, pointers(base, base.n), self.test(held.shape), lanes, space, held, address.offset, numbers)
+
+    def check_alignment(self, place: Place, size: int) -> None:
+        """Traps where an active lane's address is not a multiple of `size` bytes (a power of two).
+
+        Shared windows, local blocks and parameters begin at multiples of 16 and more, so the low bits of offsets decide. Where lanes step by
+        a multiple of the size, the first address of each row tells for all of them, and also where the shape's run-time test fails: the
+        addresses then differ from the shape's by multiples of 2^32."""
+        size = min(size, 16) if place.space in ("local", "argument", "param") else size
+        held, shape = place.held, place.held.shape
+        if size <= 1 or place.space == "argument":
+            return
+        by_row = not shape.is_varying and shape.stride % size == 0
+        if by_row:
+            if (shape.multiple | place.offset) & (size - 1) == 0:
+                return
+            if any(s >= size and (place.offset - o) % size == 0 for s, o in held.aligned):
+                return
+            first = place.numbers(self.cast(held.base, f"i{held.base.bits}"))
+        else:
+            assert held.value is not None
+            first = place.numbers(self.cast(self.vector(held.value), f"i{held.base.bits}"))
+        low = self.and_(first, self.const(first.elem, size - 1, first.n))
+        wrong = self.icmp("ne", low, self.const(first.elem, 0, first.n))
+        bits = self.active
+        if first.n > 1:
+            bits = self.mask_of(self.broadcast(wrong, WARP))
+            bits = bits if self.is_full else self.and_(bits, self.active)
+            wrong = self.icmp("ne", bits, self.const("i32", 0))
+
+        def address() -> V:
+            return self.extract(place.lanes(), self.first_lane(bits)) if place.pointer.n > 1 or not by_row else place.pointer
+
+        self.trap_if(wrong, abi.Trap.MISALIGNED, bits, address)
+        if by_row:
+            held.aligned += ((size, place.offset),)
+
+    def trap_if(self, condition: V, reason: abi.Trap, lanes: V, detail: Callable[[], V]) -> None:
+        """Ends the grid where an i1 holds; `lanes` are to blame, `detail` gives a pointer to report."""
+        bad, good = self.new_label("trap"), self.new_label("fine")
+        self.line(f"br i1 {self.not_(condition).name}, label %{good}, label %{bad}, !prof !1")
+        self.label(bad)
+        state = self.snapshot()
+        address = self.convert("ptrtoint", detail(), "i64")
+        table = self.launch_field("services")
+        function = self.load("ptr", 1, self.offset(table, abi.service_offset("trap")), 8, invariant=True)
+        operands = (self.launch, self.cta, lanes, self.const("i32", int(reason)), address)
+        self.line(f"call void {function.name}({', '.join(v.typed for v in operands)}) noreturn")
+        self.line("unreachable")
+        self.restore(state)
+        self.label(good)
 
     def _offset_lanes(self, pointer: V, offset: int) -> V:
         if not offset:
@@ -162,13 +222,14 @@ class MemoryEmitter(ValueEmitter):
         """Loads `count` consecutive elements for every active lane; each result has the rows of the address's shape where its stride is
         0, else 32 lanes."""
         place = self.place(space, address)
+        self.check_alignment(place, SIZES[elem] * count)
         fast = lambda: self._load_shaped(place, elem, count, volatile)  # noqa: E731
         if place.condition is None:
             return fast()
         return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, volatile), likely=True)
 
     def _load_shaped(self, place: Place, elem: str, count: int, volatile: bool) -> list[V]:
-        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        size = SIZES[elem]
         shape = place.shape
         if shape.is_uniform:
             if count == 1:
@@ -230,7 +291,7 @@ class MemoryEmitter(ValueEmitter):
         """Lane by lane; lanes that are off read at a safe place."""
         if not self.is_full:
             pointers = self.select(self.lanes_of(self.active), pointers, self.broadcast(self.safe_pointer, WARP))
-        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        size = SIZES[elem]
         if count == 1 and not volatile and elem in ("i32", "i64"):
             vector = f"<{WARP} x {elem}>"
             name = f"llvm.masked.gather.v{WARP}{elem}.v{WARP}p0"
@@ -249,6 +310,7 @@ class MemoryEmitter(ValueEmitter):
     def store_lanes(self, space: str, address: Address, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool = False) -> None:
         """Stores consecutive elements for every active lane. `values` give 32 lanes when called, `uniform` the scalar where it is one."""
         place = self.place(space, address)
+        self.check_alignment(place, SIZES[elem] * len(values))
         if place.condition is None:
             self._store_shaped(place, values, uniform, elem, volatile)
             return
@@ -264,7 +326,7 @@ class MemoryEmitter(ValueEmitter):
         self.choose(place.condition, fast, slow, likely=True)
 
     def _store_shaped(self, place: Place, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool) -> None:
-        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        size = SIZES[elem]
         shape, count = place.shape, len(values)
         if shape.is_uniform:  # every lane writes the same place: one of them wins, here the last
             last = self.sub(self.const("i32", 31), self.flag_intrinsic("llvm.ctlz", self.active, True))
@@ -294,7 +356,7 @@ class MemoryEmitter(ValueEmitter):
 
     def _scatter(self, pointers: V, values: list[V], elem: str, volatile: bool) -> None:
         """Lane by lane, in ascending order (the highest lane wins where two write the same place)."""
-        size = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}[elem]
+        size = SIZES[elem]
         if self.is_full:
             for lane in range(WARP):
                 pointer = self.extract(pointers, lane)

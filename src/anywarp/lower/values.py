@@ -22,11 +22,15 @@ from anywarp.lower.warp import WarpEmitter
 class Held:
     """A value in the current copy of a block: its shape, its bases, and (lazily) one number a lane."""
 
-    __slots__ = ("base", "shape", "value", "vector")
+    __slots__ = ("aligned", "base", "shape", "value", "vector")
 
     def __init__(self, shape: Shape, base: V, value: Value | None) -> None:
         self.shape, self.base, self.value = shape, base, value
         self.vector: V | None = base if base.n == WARP else None
+        self.aligned: tuple[tuple[int, int], ...] = ()  # (size, offset): base + offset is known to be a multiple of size
+
+
+Snapshot = tuple[dict[int, Held], dict[int, tuple["V | None", tuple[tuple[int, int], ...]]], dict[int, V]]
 
 
 class ValueEmitter(WarpEmitter):
@@ -161,14 +165,14 @@ class ValueEmitter(WarpEmitter):
         assert type(operand) is Undefined
         return Held(UNIFORM, self.const(f"i{operand.width}", 0), None)
 
-    def snapshot(self) -> tuple[dict[int, Held], dict[int, V | None], dict[int, V]]:
+    def snapshot(self) -> Snapshot:
         """What is known at this point of a block: to be restored where another way begins at it."""
-        return dict(self.held), {k: h.vector for k, h in self.held.items()}, dict(self.tests)
+        return dict(self.held), {k: (h.vector, h.aligned) for k, h in self.held.items()}, dict(self.tests)
 
-    def restore(self, state: tuple[dict[int, Held], dict[int, V | None], dict[int, V]]) -> None:
+    def restore(self, state: Snapshot) -> None:
         self.held, self.tests = dict(state[0]), dict(state[2])
-        for k, vector in state[1].items():
-            self.held[k].vector = vector
+        for k, (vector, aligned) in state[1].items():
+            self.held[k].vector, self.held[k].aligned = vector, aligned
 
     def cast(self, v: V, elem: str) -> V:
         """Reinterprets to an element type of the same width; constants are rewritten in place."""

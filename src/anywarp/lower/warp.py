@@ -17,6 +17,10 @@ class WarpEmitter(Emitter):
         super().__init__(module)
         self.launch, self.cta, self.warp = launch, cta, warp
         self.active = self.const("i32", -1)
+        self.entry_lines: list[str] = []  # what the function's entry block must begin with
+        self._scratch: dict[tuple[str, int], list[str]] = {}
+        self._scratch_taken: dict[tuple[str, int], int] = {}
+        self._named_scratch: dict[str, V] = {}
 
     @property
     def is_full(self) -> bool:
@@ -82,21 +86,22 @@ class WarpEmitter(Emitter):
     # ------------------------------------------------------------------------------------------------ lane by lane
 
     def scratch(self, elem: str, n: int = WARP) -> V:
-        """Stack memory for n elements, 64-byte aligned, reserved once at the function's start (see `entry_lines`)."""
-        name = self.name("scratch")
-        self.entry_lines.append(f"  {name} = alloca [{n} x {elem}], align 64")
-        return V("ptr", 1, name)
+        """Stack memory for n elements, 64-byte aligned, until the end of the instruction that is being emitted: instructions share it."""
+        pool = self._scratch.setdefault((elem, n), [])
+        taken = self._scratch_taken.get((elem, n), 0)
+        self._scratch_taken[elem, n] = taken + 1
+        if taken == len(pool):
+            pool.append(self.name("scratch"))
+            self.entry_lines.append(f"  {pool[taken]} = alloca [{n} x {elem}], align 64")
+        return V("ptr", 1, pool[taken])
+
+    def release_scratch(self) -> None:
+        """An instruction has been emitted: its stack memory is free for the next."""
+        self._scratch_taken.clear()
 
     def shared_scratch(self, name: str, size: int) -> V:
         """Stack memory of `size` bytes for short-lived use, one for all that ask for it by this name in this function."""
-        known: dict[str, V] = self.__dict__.setdefault("_shared_scratch", {})
-        if name not in known:
-            known[name] = self.scratch("i8", size)
-        return known[name]
-
-    @property
-    def entry_lines(self) -> list[str]:
-        """Lines that the function's entry block must begin with."""
-        if not hasattr(self, "_entry_lines"):
-            self._entry_lines: list[str] = []
-        return self._entry_lines
+        if name not in self._named_scratch:
+            pointer = self._named_scratch[name] = V("ptr", 1, self.name("scratch"))
+            self.entry_lines.append(f"  {pointer.name} = alloca [{size} x i8], align 64")
+        return self._named_scratch[name]
