@@ -112,7 +112,7 @@ class MatrixProduct(Warp):
         from anywarp.lower.matrix_product import Product
 
         a, b, c, d = self.element_types()
-        return Product(".".join(self.opcode).replace("::", "."), a, b, c, d, *self.orders())
+        return Product(a, b, c, d, *self.orders())
 
     def changed(self, **fields: Any) -> Product:
         """`product` with some of its fields set."""

@@ -27,6 +27,7 @@ ELEMENTS: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=None)
 def dimensions(shape: str) -> tuple[int, int, int]:
     """(16, 8, 32) for "m16n8k32"."""
     match = re.fullmatch(r"m(\d+)n(\d+)k(\d+)", shape)

@@ -10,7 +10,6 @@ scale_b)`, in f64: no scale overflows there, and the products are exact.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -146,8 +145,7 @@ class ScaledProduct(FloatProduct):
 
     def _chunk_product(self, parts: int) -> Product:
         a = tuple(tuple(2 * part + tile for part in range(parts)) for tile in range(2))
-        whole = FloatProduct.product(self)
-        return replace(whole, name=f"{whole.name}.chunk", a_order=a, b_order=(tuple(range(parts)),))
+        return self.changed(a_order=a, b_order=(tuple(range(parts)),))
 
     def _scale(self, w: WarpEmitter, words: V, select: tuple[V, V], chunk: int, lanes: list[int], step: int) -> V:
         """The scales of a chunk in f64: in lane l that of lane `lanes[l] + step * thread_id`, byte `byte_id + chunk`."""
