@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from anywarp.isa import types
@@ -27,7 +27,7 @@ ELEMENTS: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def dimensions(shape: str) -> tuple[int, int, int]:
     """(16, 8, 32) for "m16n8k32"."""
     match = re.fullmatch(r"m(\d+)n(\d+)k(\d+)", shape)
