@@ -162,7 +162,7 @@ class _Analysis:
         if len(op.results) != 1 or len(shapes) != len(op.operands) or any(type(o) in (tuple, Address) for o in op.operands):
             return lane_wise(*shapes)
         constants = tuple(o.value if type(o) is Constant else None for o in op.operands)
-        if plain and all(s.multiple == 1 for s in shapes):
+        if plain and type(declaration).stride is Lane.stride:
             return Shape(rows)
         rule = declaration.stride(tuple(shapes), constants)
         if rule is None:
