@@ -21,7 +21,7 @@ from anywarp.ir import model
 from anywarp.ir.build import build
 from anywarp.ir.printer import print_function
 from anywarp.lower.kernel import Lowered, lower
-from anywarp.ptx import tree
+from anywarp.ptx import device_runtime, tree
 
 STAGES = ("image", "ptx", "ir", "analyses", "llvm", "llvm-opt", "asm")
 
@@ -44,6 +44,7 @@ def read_image(data: bytes, capability: tuple[int, int] = (8, 0)) -> str:
 def read_module(text: str) -> tree.Module:
     """Parses and verifies PTX. Raises ptx.PtxError."""
     module = ptx.parse(text)
+    device_runtime.define_missing(module)
     ptx.verify(module)
     return module
 

@@ -26,9 +26,9 @@ def _polls(function: model.Function, loop: cfg.Loop) -> bool:
     stack: list[object] = []
     for block in inside:
         t = block.terminator
-        if any(s.index not in loop.blocks for s in block.successors()) and isinstance(t, (Branch, Switch)):
-            stack.append(t.condition if isinstance(t, Branch) else t.index)
-        elif isinstance(t, (Branch, Switch)):  # decides which exit is reached
+        if (any(s.index not in loop.blocks for s in block.successors()) and isinstance(t, (Branch, Switch))) or isinstance(
+            t, (Branch, Switch)
+        ):
             stack.append(t.condition if isinstance(t, Branch) else t.index)
     while stack:
         value = stack.pop()

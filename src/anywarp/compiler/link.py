@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
-from anywarp import ptx
-from anywarp.ptx import tree
+from collections.abc import Iterator
+
+from anywarp import image, ptx
+from anywarp.ptx import device_runtime, tree
 from anywarp.ptx.diagnostics import PtxError
+
+ARCHIVE = b"!<arch>\n"
+
+
+def texts_of(name: str, data: bytes, capability: tuple[int, int]) -> Iterator[tuple[str, str]]:
+    """(name, PTX) of an input: one for an image, one for each member with PTX of a static library. CUDA's device runtime gives none: ours
+    is defined where it is missing (ptx.device_runtime). Raises image.ImageError."""
+    if not data.startswith(ARCHIVE):
+        yield name, image.read(data).best_ptx(capability)
+        return
+    if device_runtime.LIBRARY in name:
+        return
+    for member, payload in _members(data):
+        try:
+            yield f"{name}({member})", image.read(payload).best_ptx(capability)
+        except image.ImageError:
+            continue  # host code or machine code: whoever needs it learns which name is undefined
+
+
+def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and contents of a static library's members (the System V `ar` format); not its symbol table and name table."""
+    at = len(ARCHIVE)
+    while at + 60 <= len(data):
+        name, size = data[at : at + 16].decode("latin-1").strip(), data[at + 48 : at + 58].strip()
+        if data[at + 58 : at + 60] != b"`\n" or not size.isdigit():
+            raise image.ImageError(f"the static library is damaged at byte {at}")
+        begin = at + 60
+        if name not in ("/", "//", "/SYM64/"):
+            yield name.rstrip("/"), data[begin : begin + int(size)]
+        at = begin + int(size) + int(size) % 2
 
 
 def link(texts: list[tuple[str, str]]) -> str:

@@ -88,10 +88,16 @@ def module_manifest(module: tree.Module) -> bytes:
     w.u32(len(variables))
     for v in variables:
         data, relocations = initial_data(v)
-        flags = (MANAGED if "managed" in v.attributes else 0) | (EXTERN if v.linkage == "extern" else 0) | (WEAK if v.linkage in ("weak", "common") else 0)
+        flags = (
+            (MANAGED if "managed" in v.attributes else 0)
+            | (EXTERN if v.linkage == "extern" else 0)
+            | (WEAK if v.linkage in ("weak", "common") else 0)
+        )
         if v.linkage == "":
             flags |= UNNAMED
-        w.str(v.name).u32(1 if v.space == "global" else 2).u64(variable_bytes(v)).u32(variable_alignment(v), flags).bytes(data).u32(len(relocations))
+        w.str(v.name).u32(1 if v.space == "global" else 2).u64(variable_bytes(v)).u32(variable_alignment(v), flags).bytes(data).u32(
+            len(relocations)
+        )
         for place, size, symbol, addend, mask in relocations:
             w.u64(place).u32(size).str(symbol).u64(addend).u64(mask)
     functions = [f.name for f in module.functions.values() if f.kind == "func" and f.body is not None]
@@ -134,7 +140,9 @@ def kernel_manifest(entry: str, compiled: CompiledKernel) -> bytes:
     lowered, function = compiled.lowered, compiled.function
     flags = (USES_DYNAMIC_SHARED if function.uses_dynamic_shared else 0) | (MAY_SPIN if lowered.may_spin else 0)
     w = Writer().u32(VERSION).str(entry).u32(STEPPED if lowered.is_stepped else STRAIGHT).str(lowered.function)
-    w.u32(lowered.frame_bytes, lowered.local_bytes, lowered.static_shared_bytes, flags, estimated_registers(compiled)).u32(len(function.symbols))
+    w.u32(lowered.frame_bytes, lowered.local_bytes, lowered.static_shared_bytes, flags, estimated_registers(compiled)).u32(
+        len(function.symbols)
+    )
     for name in function.symbols:
         w.str(name)
     return w.bytes(compiled.object).done()

@@ -76,7 +76,8 @@ class Service:
 
         inputs = [(reader.str(), reader.bytes()) for _ in range(reader.u32())]
         capability = reader.u32()
-        texts = [(name, pipeline.read_image(data, (capability // 10, capability % 10))) for name, data in inputs]
+        pair = (capability // 10, capability % 10)
+        texts = [text for name, data in inputs for text in link.texts_of(name, data, pair)]
         return Reply.IMAGE, _bytes(link.link(texts).encode())
 
 

@@ -13,7 +13,18 @@ from typing import Any
 from anywarp.analysis import cfg
 from anywarp.ir import builtin, model
 from anywarp.ir.decode import Decoder, RawOperation, access_type
-from anywarp.ir.flatten import Flat, FlatCall, FlatJump, FlatLabel, FlatMove, FlatService, Flattener, Item, variable_alignment, variable_bytes
+from anywarp.ir.flatten import (
+    Flat,
+    FlatCall,
+    FlatJump,
+    FlatLabel,
+    FlatMove,
+    FlatService,
+    Flattener,
+    Item,
+    variable_alignment,
+    variable_bytes,
+)
 from anywarp.ir.model import Address, Constant, Undefined, Value
 from anywarp.ir.names import CallParameter, LabelName, Register, Scope
 from anywarp.isa import types
@@ -110,7 +121,9 @@ def _place_call_parameters(flattener: Flattener, items: list[Item]) -> None:
         if agrees:
             parameter.parts = {offset: flattener.counter.register(bits) for offset, bits in parameter.accesses}
         else:
-            parameter.local_offset = flattener.local.add(f"{parameter.name}.{len(flattener.local.offsets)}", parameter.bytes, max(parameter.alignment, 8))
+            parameter.local_offset = flattener.local.add(
+                f"{parameter.name}.{len(flattener.local.offsets)}", parameter.bytes, max(parameter.alignment, 8)
+            )
 
 
 # -------------------------------------------------------------------------------------------------------------- blocks
@@ -377,7 +390,7 @@ class _Ssa:
                     if new:
                         wanted[f] |= new
                         changed = True
-        return [{r: None for r in _bits(w)} for w in wanted]  # type: ignore[misc]
+        return [dict.fromkeys(_bits(w)) for w in wanted]  # type: ignore[misc]
 
     def _value(self, width: int) -> Value:
         self.values += 1

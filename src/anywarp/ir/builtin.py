@@ -150,7 +150,14 @@ class CallFunction(Effect):
     writes = True
     is_convergent = True
 
-    def __init__(self, name: str | None, candidates: list[tuple[str, int]], arguments: list[tuple[int, int]], results: list[tuple[int, int]], block_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str | None,
+        candidates: list[tuple[str, int]],
+        arguments: list[tuple[int, int]],
+        results: list[tuple[int, int]],
+        block_bytes: int,
+    ) -> None:
         super().__init__()
         self.name, self.candidates, self.arguments, self.results, self.block_bytes = name, candidates, arguments, results, block_bytes
 

@@ -12,7 +12,17 @@ from typing import Any
 from anywarp.ir import builtin
 from anywarp.ir.flatten import FlatCall, FlatMove, FlatService, Flattener, Signature
 from anywarp.ir.model import Address, Constant
-from anywarp.ir.names import ArgumentParameter, CallParameter, DynamicShared, Entity, KernelParameter, ModuleSymbol, Register, Scope, WindowVariable
+from anywarp.ir.names import (
+    ArgumentParameter,
+    CallParameter,
+    DynamicShared,
+    Entity,
+    KernelParameter,
+    ModuleSymbol,
+    Register,
+    Scope,
+    WindowVariable,
+)
 from anywarp.isa import base, special_registers, types
 from anywarp.ptx import tree
 from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
@@ -139,13 +149,17 @@ class Decoder:
         if isinstance(operand, tree.Negated):
             return self.negated(self.register(operand.operand.name, scope, line), line)
         if isinstance(operand, tree.Component):
-            return self.resized(self.register(f"{operand.base.name}.{'xyzw'[operand.index]}", scope, line), width, types.is_signed(type), line)
+            return self.resized(
+                self.register(f"{operand.base.name}.{'xyzw'[operand.index]}", scope, line), width, types.is_signed(type), line
+            )
         raise PtxError(f"an operand of type .{type} cannot be {operand!r}", line)
 
     def address(self, operand: tree.Operand, scope: Scope, line: int) -> Address:
         """A memory operand in the instruction's state space."""
         if isinstance(operand, (tree.Symbol, tree.Register)):
-            operand = tree.Address(operand if isinstance(operand, tree.Register) else tree.Symbol(operand.name), getattr(operand, "offset", 0))
+            operand = tree.Address(
+                operand if isinstance(operand, tree.Register) else tree.Symbol(operand.name), getattr(operand, "offset", 0)
+            )
         if not isinstance(operand, tree.Address):
             raise PtxError(f"expected an address in brackets, found {operand!r}", line)
         if operand.base is None:
@@ -161,10 +175,12 @@ class Decoder:
 
     # ------------------------------------------------------------------------------------------------ instructions
 
-    def select_declaration(self, instruction: tree.Instruction) -> base.Instruction:
+    def select_declaration(self, instruction: tree.Instruction, scope: Scope | None = None) -> base.Instruction:
         """The declaration that the opcode and its operands mean. Raises UnsupportedInstruction."""
         candidates = base.resolve(instruction.opcode)
         fitting = [c for c in candidates if _fits(c, instruction.operands)]
+        if len(fitting) > 1 and scope is not None:
+            fitting.sort(key=lambda c: not _agrees(c, instruction.operands, scope))
         if fitting:
             return fitting[0]
         column = instruction.column
@@ -185,7 +201,7 @@ class Decoder:
         opcode = instruction.opcode
         if opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and self._parameter_access(instruction, scope):
             return
-        op = self.select_declaration(instruction)
+        op = self.select_declaration(instruction, scope)
         guard = None
         if instruction.guard is not None:
             guard = self.predicate(instruction.guard, instruction.guard_negated, scope, line)
@@ -236,7 +252,9 @@ class Decoder:
             targets.append((self.carry, "pred"))
         self._emit(op, operands, operand_types, targets, guard, line)
 
-    def _emit(self, op: Any, operands: list[Any], operand_types: list[Any], targets: list[tuple[Register, str]], guard: Any, line: int) -> None:
+    def _emit(
+        self, op: Any, operands: list[Any], operand_types: list[Any], targets: list[tuple[Register, str]], guard: Any, line: int
+    ) -> None:
         results: list[Register] = []
         after: list[tuple[Any, Register, str]] = []
         for register, type in targets:
@@ -330,7 +348,9 @@ class Decoder:
             value = self.source(item.operand, f"b{part.width}", item.scope, item.line)
             self._emit(op, [value], [f"b{part.width}"], [(part, f"b{part.width}")], None, item.line)
         else:
-            self._emit(op, [part], [f"b{part.width}"], [self._target(item.operand, f"b{part.width}", item.scope, item.line)], None, item.line)
+            self._emit(
+                op, [part], [f"b{part.width}"], [self._target(item.operand, f"b{part.width}", item.scope, item.line)], None, item.line
+            )
 
     def _parts(self, parameter: CallParameter, scope: Scope, line: int, is_argument: bool) -> list[tuple[int, Register]]:
         """A call parameter as registers by byte offset; one in local memory goes through registers of 8 bytes and less."""
@@ -341,9 +361,15 @@ class Decoder:
             size = next(s for s in (8, 4, 2, 1) if offset % s == 0 and offset + s <= parameter.bytes)
             register = self.counter.register(8 * size)
             if is_argument:
-                load = self.select_declaration(tree.Instruction(("ld", "local", f"b{8 * size}"), (tree.Register("%r"), tree.Address(None)), line))
+                load = self.select_declaration(
+                    tree.Instruction(("ld", "local", f"b{8 * size}"), (tree.Register("%r"), tree.Address(None)), line)
+                )
                 assert parameter.local_offset is not None
-                self.out.append(RawOperation(load, [Address(Constant(parameter.local_offset + offset, 64))], ["b64"], [register], [f"b{8 * size}"], line))
+                self.out.append(
+                    RawOperation(
+                        load, [Address(Constant(parameter.local_offset + offset, 64))], ["b64"], [register], [f"b{8 * size}"], line
+                    )
+                )
             parts.append((offset, register))
             offset += size
         return parts
@@ -359,7 +385,11 @@ class Decoder:
             operands.append(self.source(item.target, "b64", item.scope, item.line))  # type: ignore[arg-type]
             operand_types.append("b64")
             for function in self.flattener.module.functions.values():
-                if function.kind == "func" and function.body is not None and Signature.of(function.returns, function.params) == item.signature:
+                if (
+                    function.kind == "func"
+                    and function.body is not None
+                    and Signature.of(function.returns, function.params) == item.signature
+                ):
                     candidates.append((function.name, self.symbols.setdefault(function.name, len(self.symbols))))
         self.called |= {name} if name else {c for c, _ in candidates}
         arguments, results = [], []
@@ -376,11 +406,20 @@ class Decoder:
                 targets.append((register, f"b{register.width}"))
                 if parameter.parts is None:
                     type_ = f"b{register.width}"
-                    store = self.select_declaration(tree.Instruction(("st", "local", type_), (tree.Address(None), tree.Register("%r")), item.line))
+                    store = self.select_declaration(
+                        tree.Instruction(("st", "local", type_), (tree.Address(None), tree.Register("%r")), item.line)
+                    )
                     assert parameter.local_offset is not None
                     address = Address(Constant(parameter.local_offset + offset, 64))
                     stores.append(RawOperation(store, [address, register], ["b64", type_], [], [], item.line))
-        self._emit(builtin.CallFunction(name, candidates, arguments, results, item.signature.bytes), operands, operand_types, targets, guard, item.line)
+        self._emit(
+            builtin.CallFunction(name, candidates, arguments, results, item.signature.bytes),
+            operands,
+            operand_types,
+            targets,
+            guard,
+            item.line,
+        )
         self.out += stores
 
     def service(self, item: FlatService) -> None:
@@ -425,6 +464,17 @@ def _specs_for(op: base.Instruction, count: int) -> list[base.OperandSpec]:
         else:
             kept.append(spec)
     return kept
+
+
+def _agrees(op: base.Instruction, operands: tuple[tree.Operand, ...], scope: Scope) -> bool:
+    """Whether predicates stand where a syntax has them, and nowhere else."""
+    specs = [s for s in _specs_for(op, len(operands)) if not s.is_pair_second]
+    for spec, operand in zip(specs, operands):
+        if isinstance(operand, tree.Register) and not spec.is_address:
+            entity = scope.find(operand.name)
+            if isinstance(entity, Register) and (entity.width == 1) != (op.operand_type(spec.name) == "pred"):
+                return False
+    return True
 
 
 def _fits(op: base.Instruction, operands: tuple[tree.Operand, ...]) -> bool:

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 from anywarp.ir.model import Layout
 from anywarp.ir.names import (
-    ArgumentParameter, CallParameter, Counter, DynamicShared, KernelParameter, LabelName, ModuleSymbol, Register, Scope, WindowVariable,
+    ArgumentParameter,
+    CallParameter,
+    Counter,
+    DynamicShared,
+    KernelParameter,
+    LabelName,
+    ModuleSymbol,
+    Register,
+    Scope,
+    WindowVariable,
 )  # fmt: skip
 from anywarp.isa import types
 from anywarp.ptx import tree
@@ -193,7 +202,9 @@ class Flattener:
             elif isinstance(statement, tree.Block):
                 self._body(statement.statements, Scope(scope, self.counter), return_label)
         if len(self.items) > MAX_INLINED_STATEMENTS:
-            raise PtxError(f"{self.function.name} has more than {MAX_INLINED_STATEMENTS} instructions with its calls inlined", self.function.line)
+            raise PtxError(
+                f"{self.function.name} has more than {MAX_INLINED_STATEMENTS} instructions with its calls inlined", self.function.line
+            )
 
     def _declare(self, statements: list[tree.Statement], scope: Scope) -> None:
         for statement in statements:

@@ -79,6 +79,7 @@ Entity = (
     | tree.CallTargets | tree.CallPrototype
 )  # fmt: skip
 
+
 class Counter:
     """Gives out register numbers."""
 

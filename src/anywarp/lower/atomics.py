@@ -112,7 +112,7 @@ def _one(w: Any, pointer: V, elem: str, operation: str, type: str, operands: lis
         pair = w.name("pair")
         w.line(f"{pair} = cmpxchg ptr {pointer.name}, {operands[0].typed}, {operands[1].typed} {order} {failure}")
         return w.value(elem, 1, f"extractvalue {{ {elem}, i1 }} {pair}, 0")
-    if operation in _ATOMICRMW and type[0] in "bus" or operation == "exch":
+    if (operation in _ATOMICRMW and type[0] in "bus") or operation == "exch":
         name = _ATOMICRMW[operation]
         if name in ("min", "max") and type[0] != "s":
             name = "u" + name

@@ -182,7 +182,8 @@ class ControlEmitter(MemoryEmitter):
             return self.cast(self.wide_or_uniform(operand), types.llvm(type_))
 
         operands = [
-            tuple(typed(o, t[0]) for o in operand) if type(operand) is tuple else typed(operand, t) for operand, t in zip(op.operands, op.types)
+            tuple(typed(o, t[0]) for o in operand) if type(operand) is tuple else typed(operand, t)
+            for operand, t in zip(op.operands, op.types)
         ]
         results = [(types.llvm(t), self.shapes.of[r.id].rows) for r, t in zip(op.results, op.result_types)]
         for r, v in zip(op.results, self._with_guard(op, results, lambda: op.op.lower(self, *operands))):
@@ -413,7 +414,13 @@ class ControlEmitter(MemoryEmitter):
         elem, n = self.elems[value.id], self.shapes.of[value.id].rows
         if elem == "i1":
             bits = self.load("i32", 1, self.frame_pointer(f"v{value.id}", 4), 4)
-            v = self.lanes_of(bits) if n == 32 else self.trunc(bits, "i1") if n == 1 else self.reinterpret(self.trunc(bits, f"i{n}"), "i1", n)
+            v = (
+                self.lanes_of(bits)
+                if n == 32
+                else self.trunc(bits, "i1")
+                if n == 1
+                else self.reinterpret(self.trunc(bits, f"i{n}"), "i1", n)
+            )
         else:
             size = n * {"float": 4, "double": 8}.get(elem, int(elem[1:]) // 8 if elem[0] == "i" else 0)
             v = self.load(elem, n, self.frame_pointer(f"v{value.id}", size), min(size, 64) if n > 1 else size)
@@ -421,4 +428,3 @@ class ControlEmitter(MemoryEmitter):
         if value.id in self.test_slots or any(k == value.id for k, _ in self.shapes.of[value.id].deviation):
             test = self.trunc(self.load("i8", 1, self.frame_pointer(f"test{value.id}", 1), 1), "i1")
             self.line(f"store {test.typed}, ptr {self.test_slot(value.id)}, align 1")
-

@@ -79,7 +79,9 @@ class DispatchEmitter(KernelEmitter):
         self.line("%look.count = phi i32 [ 0, %look.begin ], [ %look.more, %look.on ]")
         after = self.add(V("i32", 1, "%look.at"), self.const("i32", 1))
         self.line(f"%look.next = select i1 {self.icmp('uge', after, self.const('i32', n)).name}, i32 0, i32 {after.name}")
-        pointer = self.offset(self.frame_base, self.add(self.zext(self.shl(V("i32", 1, "%look.next"), self.const("i32", 2)), "i64"), self.const("i64", masks)))
+        pointer = self.offset(
+            self.frame_base, self.add(self.zext(self.shl(V("i32", 1, "%look.next"), self.const("i32", 2)), "i64"), self.const("i64", masks))
+        )
         mask = self.load("i32", 1, pointer, 4)
         self.branch(self.icmp("ne", mask, self.const("i32", 0)), "look.found", "look.on")
         self.label("look.on")

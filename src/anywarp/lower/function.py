@@ -21,10 +21,13 @@ class FunctionEmitter(KernelEmitter):
         for op in function.operations():
             if op.op.is_cut:
                 raise UnsupportedInstruction(
-                    f"{op.op!r} in {name!r}, which recurses or is called through an address, is not supported (PTX ISA {op.op.section})", op.line
+                    f"{op.op!r} in {name!r}, which recurses or is called through an address, is not supported (PTX ISA {op.op.section})",
+                    op.line,
                 )
         if function.is_irreducible:
-            raise UnsupportedInstruction(f"irreducible control flow in {name!r}, which recurses or is called through an address", function.source.line)
+            raise UnsupportedInstruction(
+                f"irreducible control flow in {name!r}, which recurses or is called through an address", function.source.line
+            )
         variant = kernel.layout + ".partial"
         super().__init__(kernel.module, function, analyse(function, variant), variant)
         self.symbol = symbol_of(kernel, name)

@@ -55,7 +55,9 @@ def _barrier_in_divergence(function: model.Function, shapes: Shapes) -> bool:
     """Whether a barrier stands where a part of the warp may come to it while the rest neither waits for it nor has exited: between a
     divergent branch and the block at which its ways meet again."""
     for effects in shapes.divergent_branches.values():
-        if not any(function.blocks[b].cut is not None and isinstance(function.blocks[b].cut.op, synchronisation._Barrier) for b in effects.region):  # type: ignore[union-attr]
+        if not any(
+            function.blocks[b].cut is not None and isinstance(function.blocks[b].cut.op, synchronisation._Barrier) for b in effects.region
+        ):  # type: ignore[union-attr]
             continue
         if not _rest_exits(function, shapes, effects):
             return True
@@ -75,7 +77,9 @@ def _rest_exits(function: model.Function, shapes: Shapes, effects: Effects) -> b
                 changed = True
     branch = next(b for b, e in shapes.divergent_branches.items() if e is effects)
     sides = [s in reaches for s in shapes.graph.successors[branch]]
-    exits = shapes.graph.ipdom[branch] >= len(function.blocks) or isinstance(function.blocks[shapes.graph.ipdom[branch]].terminator, model.Exit)
+    exits = shapes.graph.ipdom[branch] >= len(function.blocks) or isinstance(
+        function.blocks[shapes.graph.ipdom[branch]].terminator, model.Exit
+    )
     return exits and sum(sides) == 1
 
 
@@ -150,7 +154,8 @@ class KernelEmitter(ControlEmitter):
             self.jump(done)
             self.label(done)
             return [
-                self.value("i32", 1, f"phi i32 [ {on_line}, %{line} ], [ {v.name}, %{plane} ]") for on_line, v in ((first.name, x), ("0", y), ("0", z))
+                self.value("i32", 1, f"phi i32 [ {on_line}, %{line} ], [ {v.name}, %{plane} ]")
+                for on_line, v in ((first.name, x), ("0", y), ("0", z))
             ]
         if self.layout.startswith("rows"):
             width = int(self.layout[4:])
@@ -227,7 +232,11 @@ class KernelEmitter(ControlEmitter):
             frame_bytes=-(-self.frame_bytes // 64) * 64,
             local_bytes=self.local_bytes,
             static_shared_bytes=self.function.shared.bytes,
-            may_spin=any(op.op.is_cut and not isinstance(op.op, synchronisation.BarrierSync | synchronisation.BarrierReduce | synchronisation.BarrierArrive) for op in self.function.operations()),
+            may_spin=any(
+                op.op.is_cut
+                and not isinstance(op.op, synchronisation.BarrierSync | synchronisation.BarrierReduce | synchronisation.BarrierArrive)
+                for op in self.function.operations()
+            ),
             shapes=self.shapes,
         )
 

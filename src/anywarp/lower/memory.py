@@ -150,7 +150,9 @@ class MemoryEmitter(ValueEmitter):
 
     # ------------------------------------------------------------------------------------------------ control within an instruction
 
-    def choose(self, condition: V, if_true: Callable[[], Sequence[V]], if_false: Callable[[], Sequence[V]], likely: bool = False) -> list[V]:
+    def choose(
+        self, condition: V, if_true: Callable[[], Sequence[V]], if_false: Callable[[], Sequence[V]], likely: bool = False
+    ) -> list[V]:
         """Two ways to the same results, decided at run time by an i1."""
         yes, no, end = self.new_label("then"), self.new_label("else"), self.new_label("endif")
         weights = ", !prof !1" if likely else ""
@@ -270,7 +272,11 @@ class MemoryEmitter(ValueEmitter):
             name = f"llvm.masked.load.v{WARP}{elem}.p0"
             vector = f"<{WARP} x {elem}>"
             self.module.declare(name, f"declare {vector} @{name}(ptr, <{WARP} x i1>, {vector})")
-            return [self.value(elem, WARP, f"call {vector} @{name}(ptr align {size} {place.pointer.name}, {mask.typed}, {vector} zeroinitializer)")]
+            return [
+                self.value(
+                    elem, WARP, f"call {vector} @{name}(ptr align {size} {place.pointer.name}, {mask.typed}, {vector} zeroinitializer)"
+                )
+            ]
         rows = []
         n = shape.row_lanes * count
         for r in range(shape.rows):
@@ -297,7 +303,11 @@ class MemoryEmitter(ValueEmitter):
             name = f"llvm.masked.gather.v{WARP}{elem}.v{WARP}p0"
             self.module.declare(name, f"declare {vector} @{name}(<{WARP} x ptr>, <{WARP} x i1>, {vector})")
             lanes = self.const("i1", 1, WARP)
-            return [self.value(elem, WARP, f"call {vector} @{name}(<{WARP} x ptr> align {size} {pointers.name}, {lanes.typed}, {vector} poison)")]
+            return [
+                self.value(
+                    elem, WARP, f"call {vector} @{name}(<{WARP} x ptr> align {size} {pointers.name}, {lanes.typed}, {vector} poison)"
+                )
+            ]
         if count == 1:
             return [self.concat([self.load(elem, 1, self.extract(pointers, lane), size, volatile=volatile) for lane in range(WARP)])]
         wholes = [self.load(elem, count, self.extract(pointers, lane), size, volatile=volatile) for lane in range(WARP)]
@@ -307,7 +317,15 @@ class MemoryEmitter(ValueEmitter):
 
     # ------------------------------------------------------------------------------------------------ stores
 
-    def store_lanes(self, space: str, address: Address, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool = False) -> None:
+    def store_lanes(
+        self,
+        space: str,
+        address: Address,
+        values: Sequence[Callable[[], V]],
+        uniform: Sequence[V | None],
+        elem: str,
+        volatile: bool = False,
+    ) -> None:
         """Stores consecutive elements for every active lane. `values` give 32 lanes when called, `uniform` the scalar where it is one."""
         place = self.place(space, address)
         self.check_alignment(place, SIZES[elem] * len(values))
@@ -325,7 +343,9 @@ class MemoryEmitter(ValueEmitter):
 
         self.choose(place.condition, fast, slow, likely=True)
 
-    def _store_shaped(self, place: Place, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool) -> None:
+    def _store_shaped(
+        self, place: Place, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool
+    ) -> None:
         size = SIZES[elem]
         shape, count = place.shape, len(values)
         if shape.is_uniform:  # every lane writes the same place: one of them wins, here the last

@@ -202,8 +202,10 @@ class ValueEmitter(WarpEmitter):
             return self._linear(shape, held.base)
         assert held.value is not None
         definition = held.value.definition
-        if isinstance(definition, Operation) and definition.results[0].id in self.held and all(
-            type(i) is not Value or i.id in self.held or i.id in self.crossing for i in definition.inputs()
+        if (
+            isinstance(definition, Operation)
+            and definition.results[0].id in self.held
+            and all(type(i) is not Value or i.id in self.held or i.id in self.crossing for i in definition.inputs())
         ):  # exact from its operands, lane by lane
             return self.cast(self.lane_code(definition, WARP)[0], self.elems[held.value.id])
         total = self._linear(shape, held.base)
@@ -296,4 +298,3 @@ class ValueEmitter(WarpEmitter):
         if value.id in self.crossing:
             lanes = self.lanes_of(self.active) if self.blend_slots and not self.is_full else None
             self.write_slot(value, held.base, lanes)
-
