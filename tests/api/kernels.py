@@ -5,7 +5,7 @@ from __future__ import annotations
 HEADER = ".version 8.0\n.target sm_80\n.address_size 64\n"
 
 # add(a, n, v): a[i] += v for i < n. Module variables: `table` (4 words, initialized), `scale` in constant memory, and `hidden`, which
-# cannot be seen from outside.
+# is not visible to other modules.
 ADD = (
     HEADER
     + """

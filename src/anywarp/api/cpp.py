@@ -8,7 +8,7 @@ point checks that the driver may be called, calls the implementation, and tells 
                            [&](trace::Line& line) { line("dptr", dptr)("bytesize", bytesize); });
     }
 
-`enter`, `missing` and `trace::Line` are written by hand, in `src/runtime/driver/entry.h` and `src/runtime/api/trace.h`. One text serves
+`enter`, `missing` and `trace::Line` are written by hand, in `src/runtime/{driver,cudart}/entry.h` and `src/runtime/api/trace.h`. One text serves
 both APIs: an `Emitter` knows the namespace and the macros' names.
 """
 
@@ -120,8 +120,8 @@ class Emitter:
         call = f"[&]() -> {f.signature.result} {{ return {self.namespace}::{name}({', '.join(arguments)}); }}"
         shown = "".join(f'("{p.name}", {_traced(p)})' for p in parameters)
         line = f"[&](trace::Line& line) {{ line{shown}; }}" if shown else "[](trace::Line&) {}"
-        early = "_early" if f.early else ""
-        return f'{head} {{\n  return {self.namespace}::enter{early}("{symbol}", {call},\n      {line});\n}}'
+        how = "_early" if f.early else "_quiet" if f.quiet else ""
+        return f'{head} {{\n  return {self.namespace}::enter{how}("{symbol}", {call},\n      {line});\n}}'
 
     def default_stream(self, twin: bool) -> str:
         return f"reinterpret_cast<{self.stream}>(std::uintptr_t{{{2 if twin else 1}}})"

@@ -9,7 +9,8 @@ Functions, one line a symbol (`tables/driver/<chapter>.txt`), the newest version
 First the CUDA version that introduced this form of the function (what cuGetProcAddress compares with), then marks: `ptds=N` or
 `ptsz=N` (there is a twin with that suffix that uses the per-thread default stream, since version N), `early` (may be called before cuInit),
 `also=NAME:N` (what cuGetProcAddress answers to that other name since version N). `-> TYPE` follows where the result is no CUresult. In
-`tables/runtime/` the first column names the major versions of libcudart that export this form (`11-13`, `13`), and twins have no version.
+`tables/runtime/` the first column names the major versions of libcudart that export this form (`11-13`, `13`), twins have no version, and
+the mark `quiet` says that a result is not kept as the thread's last error.
 
 Types (`tables/<api>_types.txt`); a name is defined before it is used, but for structs behind pointers:
 
@@ -88,6 +89,7 @@ class Function:
     twin: str = ""  # "ptds", "ptsz" or none
     twin_since: int = 0
     early: bool = False
+    quiet: bool = False
     also: tuple[str, int] | None = None  # another name for cuGetProcAddress, and since when
 
     @property
@@ -229,7 +231,7 @@ def _functions(path: Path, default_result: str, runtime: bool) -> Iterator[Funct
         if not match:
             raise TableError(f"{path}:{number}: not a function: {line!r}")
         first, *marks = match["marks"].split()
-        twin, twin_since, early = "", 0, False
+        twin, twin_since, early, quiet = "", 0, False, False
         also: tuple[str, int] | None = None
         for mark in marks:
             name, _, value = mark.partition("=")
@@ -237,6 +239,8 @@ def _functions(path: Path, default_result: str, runtime: bool) -> Iterator[Funct
                 twin, twin_since = name, int(value or 0)
             elif name == "early":
                 early = True
+            elif name == "quiet":
+                quiet = True
             elif name == "also":
                 other, _, version = value.partition(":")
                 also = (other, int(version))
@@ -251,7 +255,7 @@ def _functions(path: Path, default_result: str, runtime: bool) -> Iterator[Funct
         except TableError as error:
             raise TableError(f"{path}:{number}: {error}") from None
         since = 0 if runtime else int(first)
-        yield Function(match["symbol"], signature, path.stem, title, since, majors, twin, twin_since, early, also)
+        yield Function(match["symbol"], signature, path.stem, title, since, majors, twin, twin_since, early, quiet, also)
 
 
 def _types(path: Path) -> Iterator[Type]:

@@ -146,10 +146,15 @@ Kernel* Module::kernel(std::string_view name) {
   return it == kernels_by_name_.end() ? nullptr : it->second;
 }
 
+// nvcc registers variables of a program by name that its PTX does not make visible, so these can be found too.
 const Variable* Module::variable(std::string_view name) const {
-  for (const Variable& v : variables_)
-    if (v.info.name == name && (v.info.flags & VariableInfo::unnamed) == 0) return &v;
-  return nullptr;
+  const Variable* unnamed = nullptr;
+  for (const Variable& v : variables_) {
+    if (v.info.name != name) continue;
+    if ((v.info.flags & VariableInfo::unnamed) == 0) return &v;
+    unnamed = &v;
+  }
+  return unnamed;
 }
 
 std::uint64_t Module::symbol_value(std::string_view name) const {

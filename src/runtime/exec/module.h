@@ -84,7 +84,7 @@ class Module {
   // In the order of the manifest. Null if there is none of that name.
   Kernel* kernel(std::string_view name);
   const std::vector<std::unique_ptr<Kernel>>& kernels() const { return kernels_; }
-  // Variables that can be seen from outside the module.
+  // One that can be seen from outside the module, else one that cannot.
   const Variable* variable(std::string_view name) const;
   const std::vector<Variable>& variables() const { return variables_; }
   // The value of a symbol for relocations and Launch.symbols: a variable's address or a function's token. 0: none.
