@@ -10,7 +10,7 @@
 #include "driver/objects.h"
 #include "driver/work.h"
 
-struct CUgraphNode_st {
+struct CUgraphNode_st : anywarp::driver::TypeStable<CUgraphNode_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::graph_node;
   anywarp::driver::Magic magic = kMagic;
   CUgraph graph = nullptr;
@@ -19,7 +19,7 @@ struct CUgraphNode_st {
   std::vector<CUgraphNode> dependencies, dependents;
 };
 
-struct CUgraph_st {
+struct CUgraph_st : anywarp::driver::TypeStable<CUgraph_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::graph;
   ~CUgraph_st();
   anywarp::driver::Magic magic = kMagic;
@@ -29,7 +29,7 @@ struct CUgraph_st {
   std::vector<std::pair<CUuserObject, unsigned>> user_objects;
 };
 
-struct CUgraphExec_st {
+struct CUgraphExec_st : anywarp::driver::TypeStable<CUgraphExec_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::graph_exec;
   struct Step {
     unsigned node_id;

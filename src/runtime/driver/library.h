@@ -7,7 +7,7 @@
 #include "driver/objects.h"
 
 // A kernel of a library, in whichever context is current. May stand wherever a CUfunction does.
-struct CUkern_st {
+struct CUkern_st : anywarp::driver::TypeStable<CUkern_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::kernel;
   anywarp::driver::Magic magic = kMagic;
   CUlib_st* library = nullptr;
@@ -15,7 +15,7 @@ struct CUkern_st {
   std::string name;
 };
 
-struct CUlib_st {
+struct CUlib_st : anywarp::driver::TypeStable<CUlib_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::library;
   anywarp::driver::Magic magic = kMagic;
   anywarp::Bytes image;

@@ -2,7 +2,7 @@
 
 #include "driver/device.h"
 
-struct CUlinkState_st {
+struct CUlinkState_st : anywarp::driver::TypeStable<CUlinkState_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::link;
   anywarp::driver::Magic magic = kMagic;
   CUctx_st* context = nullptr;

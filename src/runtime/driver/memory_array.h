@@ -4,7 +4,7 @@
 
 #include "driver/objects.h"
 
-struct CUarray_st {
+struct CUarray_st : anywarp::driver::TypeStable<CUarray_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::array;
   anywarp::driver::Magic magic = kMagic;
   int device = 0;
@@ -16,7 +16,7 @@ struct CUarray_st {
   bool of_mipmap = false;            // a level: the mipmapped array's
 };
 
-struct CUmipmappedArray_st {
+struct CUmipmappedArray_st : anywarp::driver::TypeStable<CUmipmappedArray_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::mipmapped_array;
   anywarp::driver::Magic magic = kMagic;
   std::vector<std::unique_ptr<CUarray_st>> levels;

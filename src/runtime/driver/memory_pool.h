@@ -6,7 +6,7 @@
 
 #include "driver/objects.h"
 
-struct CUmemPoolHandle_st {
+struct CUmemPoolHandle_st : anywarp::driver::TypeStable<CUmemPoolHandle_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::pool;
   anywarp::driver::Magic magic = kMagic;
   int device = 0;

@@ -1,14 +1,16 @@
 // What the API's handles point to, and how they are checked.
 //
 // Every object starts with a `Magic`. A handle is valid if it is not null and its object's magic is right; destroyed objects carry
-// Magic::dead. Objects are destroyed by their owners' calls or with their context; the memory of contexts is never reused, so that a
-// stale current context is recognised.
+// Magic::dead. Objects are destroyed by their owners' calls or with their context. Their memory is kept for objects of the same type
+// (TypeStable), so that a stale handle can always be looked at; that of contexts is never reused.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -48,6 +50,50 @@ inline CUresult api(Result result) { return static_cast<CUresult>(result); }
     }                                                                     \
   } while (false)
 
+// Memory of destroyed objects is reused only for objects of the same type, oldest first, and never given back: reading the magic behind a
+// stale handle is safe, and says `dead` until the memory is used again.
+template <typename Object>
+class TypeStable {
+ public:
+  static void* operator new(std::size_t size) {
+    Free& free = list();
+    {
+      const std::lock_guard lock(free.mutex);
+      if (free.first && free.count > kQuarantine) {
+        Link* taken = free.first;
+        free.first = taken->next;
+        --free.count;
+        return taken;
+      }
+    }
+    return ::operator new(std::max(size, sizeof(Link)));
+  }
+  static void operator delete(void* memory) {
+    auto* link = new (memory) Link;  // after the destructor: the mark is written to memory that holds no object any more
+    Free& free = list();
+    const std::lock_guard lock(free.mutex);
+    (free.first ? free.last->next : free.first) = link;
+    free.last = link;
+    ++free.count;
+  }
+
+ private:
+  static constexpr std::size_t kQuarantine = 64;
+  struct Link {
+    volatile Magic magic = Magic::dead;
+    Link* next = nullptr;
+  };
+  struct Free {
+    std::mutex mutex;
+    Link *first = nullptr, *last = nullptr;
+    std::size_t count = 0;
+  };
+  static Free& list() {
+    static auto* free = new Free;
+    return *free;
+  }
+};
+
 template <typename Object>
 bool is_valid(const Object* handle) {
   return handle != nullptr && handle->magic == Object::kMagic;
@@ -81,7 +127,7 @@ struct CUctx_st {
   std::atomic<int> blocking_captures{0};  // those of them that the legacy default stream orders itself with
 };
 
-struct CUstream_st {
+struct CUstream_st : anywarp::driver::TypeStable<CUstream_st> {
   static constexpr int kAttributes = 32;
   static constexpr auto kMagic = anywarp::driver::Magic::stream;
   anywarp::driver::Magic magic = kMagic;
@@ -94,7 +140,7 @@ struct CUstream_st {
   std::shared_ptr<anywarp::driver::Capture> capture_owner;  // changed by the thread that uses the stream
 };
 
-struct CUevent_st {
+struct CUevent_st : anywarp::driver::TypeStable<CUevent_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::event;
   explicit CUevent_st(unsigned event_flags) : flags(event_flags), event((event_flags & CU_EVENT_DISABLE_TIMING) == 0) {}
   anywarp::driver::Magic magic = kMagic;
@@ -107,7 +153,7 @@ struct CUevent_st {
 };
 
 // A module's kernel: what CUfunction points to.
-struct CUfunc_st {
+struct CUfunc_st : anywarp::driver::TypeStable<CUfunc_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::function;
   anywarp::driver::Magic magic = kMagic;
   CUmod_st* module = nullptr;
@@ -121,7 +167,7 @@ struct CUfunc_st {
   std::vector<std::uint8_t> parameters;
 };
 
-struct CUmod_st {
+struct CUmod_st : anywarp::driver::TypeStable<CUmod_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::module;
   anywarp::driver::Magic magic = kMagic;
   CUctx_st* context = nullptr;
