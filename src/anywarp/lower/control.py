@@ -23,6 +23,7 @@ from anywarp.ir import model
 from anywarp.ir.model import Block, Branch, Exit, Jump, Operation, Switch, Value
 from anywarp.isa import types
 from anywarp.isa.base import Lane, Warp
+from anywarp.lower.agreement import agreement
 from anywarp.lower.emit import V
 from anywarp.lower.memory import MemoryEmitter
 from anywarp.lower.recompute import Recompute
@@ -290,6 +291,10 @@ class ControlEmitter(MemoryEmitter):
                     self.leave_masked(block, [target])
                 self.restore(state)
             return
+        known = agreement(self, t.condition) if is_full else None
+        if known is not None and known.agree is not None:
+            self._branch_on_agreement(block, t, known.agree, known.value)
+            return
         taken = self.mask_of(self.vector(t.condition))
         if is_full:
             mixed, some = self.new_label("mixed"), self.new_label("some")
@@ -307,6 +312,23 @@ class ControlEmitter(MemoryEmitter):
         not_taken = self.xor(taken, self.active)
         self.go_masked(block, [(t.if_true, taken), (t.if_false, not_taken)])
         self._leave_after_split(block, [t.if_true, t.if_false], is_full)
+
+    def _branch_on_agreement(self, block: Block, t: Branch, agree: V, value: V) -> None:
+        """A full warp's branch where scalar code tells whether all lanes go the same way."""
+        together, mixed = self.new_label("together"), self.new_label("mixed")
+        yes, no = self.new_label("yes"), self.new_label("no")
+        self.branch(agree, together, mixed)
+        self.label(together)
+        self.branch(value, yes, no)
+        for label, target in ((yes, t.if_true), (no, t.if_false)):
+            self.label(label)
+            state = self.snapshot()
+            self.go_full(block, target)
+            self.restore(state)
+        self.label(mixed)
+        taken = self.mask_of(self.vector(t.condition))
+        self.go_masked(block, [(t.if_true, taken), (t.if_false, self.not_(taken))])
+        self._leave_after_split(block, [t.if_true, t.if_false], True)
 
     def _leave_after_split(self, block: Block, targets: list[Block], is_full: bool) -> None:
         back = [target for target in targets if target.index <= block.index]
