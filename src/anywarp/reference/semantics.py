@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import anywarp.isa  # noqa: F401  declares every instruction
 from anywarp.isa import base
 from anywarp.ptx import tree
-from anywarp.reference.program import FunctionDecoder, Reader, Step, Writer
+from anywarp.reference.program import FunctionDecoder, Reader, Slot, Step, Writer
 
 if TYPE_CHECKING:
     from anywarp.reference.machine import Thread
@@ -69,7 +69,19 @@ def step_of(decoder: FunctionDecoder, instruction: tree.Instruction) -> Step:
     candidates = [c for c in base.resolve(instruction.opcode) if _fits(c, instruction.operands)]
     if not candidates:
         raise decoder.fail(f"no meaning for '{instruction.mnemonic}' with {len(instruction.operands)} operands")
+    if len(candidates) > 1:
+        candidates.sort(key=lambda c: not _agrees(decoder, c, instruction.operands))
     return _declared(decoder, candidates[0], instruction)
+
+
+def _agrees(decoder: FunctionDecoder, declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> bool:
+    """Whether predicates stand where a syntax has them, and nowhere else."""
+    for spec, operand in _paired(declared, operands) or []:
+        if isinstance(operand, tree.Register) and not spec.is_address:
+            slot = decoder.scope.find(operand.name)
+            if isinstance(slot, Slot) and (slot.width == 1) != (declared.operand_type(spec.name) == "pred"):
+                return False
+    return True
 
 
 # ------------------------------------------------------------------------------------------------------- declarations
@@ -164,7 +176,7 @@ def _operands(
         elif operand is None:
             continue
         elif spec.is_address:
-            readers.append(decoder.address(operand, state_space(instruction.opcode)))
+            readers.append(decoder.address(operand, _address_space(declared, spec.name, instruction.opcode)))
         elif isinstance(type, tuple):
             readers.append(decoder.sources(operand, type[0], type[1]))
         else:
@@ -176,6 +188,12 @@ def _operands(
     if getattr(declared, "writes_carry", False):
         writers.append(_write_carry)
     return _reading(readers), _writing(writers), mask
+
+
+def _address_space(declared: base.Instruction, name: str, opcode: tuple[str, ...]) -> str:
+    """The state space of an address operand: what the declaration says where it has several, else the first that the opcode names."""
+    space_of: Callable[[str], str] | None = getattr(declared, "address_space", None)
+    return space_of(name) if space_of else state_space(opcode)
 
 
 def _write_carry(t: Thread, value: int) -> None:
