@@ -1,0 +1,2 @@
+#include "gemm.inc"
+GEMM(dgemm_tiled, double)

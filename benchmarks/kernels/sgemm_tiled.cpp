@@ -1,0 +1,2 @@
+#include "gemm.inc"
+GEMM(sgemm_tiled, float)

@@ -1,0 +1,86 @@
+"""The same job in C++: kernels/NAME.cpp, compiled by the machine's g++ with OpenMP for this very CPU, called in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.anywarp_route import KERNELS, scalar
+from benchmarks.cases import Array, Case, Work
+
+FLAGS = {
+    "c++": ["-O3", "-march=native", "-fopenmp"],
+    "c++ fast": ["-O3", "-march=native", "-fopenmp", "-ffast-math"],
+}
+
+
+def compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX", "g++"))
+
+
+@functools.cache
+def _version(cxx: str) -> bytes:
+    return subprocess.run([cxx, "--version"], capture_output=True, check=True).stdout + Path("/proc/cpuinfo").read_bytes().split(b"\n\n")[0][:400]
+
+
+def build(source: str, flavour: str) -> Path:
+    """The shared library of a kernel, from a folder of the user's cache. Raises CalledProcessError."""
+    cxx = compiler()
+    if cxx is None:
+        raise FileNotFoundError("no g++")
+    text = b"".join(p.read_bytes() for p in sorted(KERNELS.glob("*.inc"))) + (KERNELS / f"{source}.cpp").read_bytes()
+    key = hashlib.sha256(text + _version(cxx) + " ".join(FLAGS[flavour]).encode()).hexdigest()[:24]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anywarp-benchmarks"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{source}-{key}.so"
+    if not target.exists():
+        new = target.with_suffix(f".{os.getpid()}")
+        command = [cxx, "-std=c++17", *FLAGS[flavour], "-shared", "-fPIC", "-o", new, KERNELS / f"{source}.cpp"]
+        subprocess.run(command, check=True)
+        new.rename(target)
+    return target
+
+
+class Natural:
+    """A case's work in C++."""
+
+    def __init__(self, case: Case, work: Work, flavour: str) -> None:
+        self.name, self.work = flavour, work
+        self.function = getattr(ctypes.CDLL(str(build(case.source, flavour))), case.source)
+        self.function.restype = None
+        self.arrays = [aligned_copy(a) if isinstance(a, np.ndarray) else None for a in work.arguments]
+        self.values: list[Any] = []
+        for argument, array in zip([*work.arguments, *work.natural_extra], [*self.arrays, *(None for _ in work.natural_extra)]):
+            self.values.append(scalar(argument) if array is None else array.ctypes.data_as(ctypes.c_void_p))
+
+    def run(self) -> None:
+        for _ in range(self.work.launches):
+            self.function(*self.values)
+
+    def results(self) -> list[Array]:
+        out = []
+        for i in self.work.outputs:
+            array = self.arrays[i]
+            assert array is not None
+            out.append(array.copy())
+        return out
+
+    def close(self) -> None:
+        self.arrays = []
+
+
+def aligned_copy(array: Array, alignment: int = 4096) -> Array:
+    """A copy that begins at a page, as device memory does."""
+    raw = np.empty(array.nbytes + alignment, np.uint8)
+    skip = -raw.ctypes.data % alignment
+    copy: Array = raw[skip : skip + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
