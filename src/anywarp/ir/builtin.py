@@ -7,7 +7,7 @@ from typing import Any
 from anywarp import abi
 from anywarp.isa.base import Instruction, Lane
 from anywarp.isa.integer import widening_holds
-from anywarp.isa.shape import UNIFORM, Shape, lane_wise
+from anywarp.isa.shape import UNIFORM, Shape
 
 
 class Builtin(Lane):
@@ -65,7 +65,7 @@ class LoadParameter(Builtin):
         self.offset, self.bits = offset, bits
 
     def shape(self, *operands: Shape) -> Shape:
-        return Shape(1, 0, 16 if self.bits == 64 else 1) if False else UNIFORM
+        return UNIFORM
 
     def lower(self, w: Any) -> Any:
         elem = f"i{self.bits}"
@@ -144,7 +144,8 @@ class Spin(Effect):
 
 class CallFunction(Effect):
     """A call of a device function that stays a function. Arguments and results are parts of a block of `block_bytes` bytes a lane:
-    (byte offset, width). `name` is None for an indirect call, whose address is the first operand and which goes to one of `candidates`."""
+    (byte offset, bits). `name` is None for an indirect call, whose address is the first operand and which goes to one of `candidates`
+    (function name, number in `Function.symbols`)."""
 
     reads = True
     writes = True
@@ -154,12 +155,13 @@ class CallFunction(Effect):
         self,
         name: str | None,
         candidates: list[tuple[str, int]],
-        arguments: list[tuple[int, int]],
-        results: list[tuple[int, int]],
+        argument_places: list[tuple[int, int]],
+        result_places: list[tuple[int, int]],
         block_bytes: int,
     ) -> None:
         super().__init__()
-        self.name, self.candidates, self.arguments, self.results, self.block_bytes = name, candidates, arguments, results, block_bytes
+        self.name, self.candidates, self.block_bytes = name, candidates, block_bytes
+        self.argument_places, self.result_places = argument_places, result_places
 
     def lower(self, w: Any, op: Any) -> Any:
         values = op.operands if self.name is not None else op.operands[1:]
@@ -191,6 +193,3 @@ class ServiceCall(Effect):
         taken = {"assertfail": 4}.get(self.name, len(arrays))  # __assertfail's character size is of no use
         w.service(self.name, "void", w.launch, w.cta, w.active, *arrays[:taken], *results)
         return [w.load(f"i{r.width}", 32, array, 64) for r, array in zip(op.results, results)]
-
-
-__all__ = ["Builtin", "Effect", "lane_wise"]

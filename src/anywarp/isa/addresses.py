@@ -1,4 +1,7 @@
-"""Addresses between state spaces (PTX ISA 9.7.9.19 isspacep, 9.7.9.20 cvta). Global, constant and parameter addresses are generic as they are."""
+"""Addresses between state spaces (PTX ISA 9.7.9.19 isspacep, 9.7.9.20 cvta, 9.7.9.22 mapa).
+
+Global, constant and parameter addresses are generic as they are.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from anywarp.isa.shape import VARYING, Shape
 class ConvertIdentity(Lane):
     """cvta of global, constant and parameter addresses: the same number"""
 
+    size: str
     syntax = ("cvta{.to}.space.size d, a",)
     modifiers = {"space": "global const param param::entry", "size": "u32 u64"}
     section = "9.7.9.20"
@@ -20,7 +24,7 @@ class ConvertIdentity(Lane):
     target = 20
 
     def operand_type(self, name: str) -> OperandType:
-        return str(self.size)
+        return self.size
 
     def stride(self, operands: tuple[Shape, ...], constants: tuple[int | None, ...]) -> tuple[int, int] | None:
         return operands[0].stride, operands[0].multiple
@@ -36,6 +40,9 @@ class ConvertIdentity(Lane):
 class ConvertWindow(Memory):
     """cvta of shared and local addresses: moves between the window's offsets and generic addresses"""
 
+    to: bool
+    space: str
+    size: str
     syntax = ("cvta{.to}.space.size d, a",)
     modifiers = {"space": "shared shared::cta shared::cluster local", "size": "u32 u64"}
     section = "9.7.9.20"
@@ -44,7 +51,7 @@ class ConvertWindow(Memory):
     is_pure = True
 
     def operand_type(self, name: str) -> OperandType:
-        return str(self.size)
+        return self.size
 
     def shape(self, *operands: Shape) -> Shape:
         if self.space == "local" or operands[0].deviation:
@@ -68,6 +75,7 @@ class ConvertWindow(Memory):
 class IsSpace(Memory):
     """isspacep: does a generic address lie in a state space?"""
 
+    space: str
     syntax = "isspacep.space p, a"
     modifiers = {"space": "const global local shared shared::cta shared::cluster param param::entry"}
     types = {"p": "pred", "a": "b64"}
@@ -105,6 +113,7 @@ class IsSpace(Memory):
 class MapShared(Memory):
     """mapa: the address of another CTA's shared variable of the same cluster"""
 
+    size: str
     syntax = ("mapa{.space}.size d, a, b",)
     modifiers = {"space": "shared::cluster", "size": "u32 u64"}
     section = "9.7.9.22"
@@ -112,7 +121,7 @@ class MapShared(Memory):
     target = 90
 
     def operand_type(self, name: str) -> OperandType:
-        return "u32" if name == "b" else str(self.size)
+        return "u32" if name == "b" else self.size
 
     def lower(self, w: Any, op: Any) -> Any:
         elem = f"i{types.width(self.size)}"

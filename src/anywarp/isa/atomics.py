@@ -1,7 +1,8 @@
-"""Atomic operations (PTX ISA 9.7.13.5 atom, 9.7.13.6 red)."""
+"""Atomic operations (PTX ISA 9.7.13.5 atom, 9.7.13.6 red). A vector's elements are updated each by itself, as PTX has it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from anywarp.isa import types
@@ -27,6 +28,10 @@ _ALLOWED = {
 
 
 class _Atomic(Memory):
+    sem: str | None
+    space: str | None
+    op: str | None
+    type: str
     modifiers = _MODIFIERS
     reads = True
     writes = True
@@ -42,10 +47,22 @@ class _Atomic(Memory):
     def operation(self) -> str:
         return self.op or "cas"
 
+    @property
+    def count(self) -> int:
+        return int(self.vec[1]) if self.vec else 1
+
     def operand_type(self, name: str) -> OperandType:
-        return "b64" if name == "policy" else self.type
+        if name == "policy":
+            return "b64"
+        return (self.type, self.count) if self.vec else self.type
 
     def check(self) -> str | None:
+        if self.vec:
+            if self.type not in _VECTORS or self.operation not in _VECTORS[self.type]:
+                return "vectors are of f32 (add), f16, bf16, f16x2 and bf16x2 (add, min, max)"
+            if self.count * types.width(self.type) > 128:
+                return "a vector of an atomic operation has 128 bits at most"
+            return None
         if self.type not in _ALLOWED[self.operation].split():
             return f"{self.operation} takes {_ALLOWED[self.operation]}"
         return None
@@ -56,20 +73,22 @@ class Atom(_Atomic):
     """atom: reads, combines and writes one element without interruption; gives the old value"""
 
     syntax = (
-        "atom{.sem}{.scope}{.space}.op{.noftz}{.cache}.type d, [a], b{, policy}",
+        "atom{.sem}{.scope}{.space}.op{.noftz}{.cache}{.vec}.type d, [a], b{, policy}",
         "atom{.sem}{.scope}{.space}.cas{.cache}.type d, [a], b, c{, policy}",
         "atom{.sem}{.space}{.scope}.op{.noftz}{.cache}.type d, [a], b{, policy}",
         "atom{.sem}{.space}{.scope}.cas{.cache}.type d, [a], b, c{, policy}",
     )
     section = "9.7.13.5"
 
-    def polling(self, in_loop: Any, constant: Any) -> bool:
+    def polling(self, in_loop: Callable[[int], bool], constant: Callable[[int], int | None]) -> bool:
         """Whether a loop that hangs on this waits: it expects or writes what no round changes, or only reads."""
         if self.operation in ("cas", "exch"):
-            return not in_loop(1)
-        return constant(1) == 0
+            return not bool(in_loop(1))
+        return bool(constant(1) == 0)
 
     def lower(self, w: Any, op: Any) -> Any:
+        if self.vec:
+            return lower_vector(self, w, op, True)
         operands = op.operands[:3] if self.operation == "cas" else op.operands[:2]
         return w.atomic(_Only(operands), self.space or "", self.operation, self.type, types.width(self.type), True, self.order)
 
@@ -86,6 +105,9 @@ class Red(_Atomic):
     section = "9.7.13.6"
 
     def lower(self, w: Any, op: Any) -> Any:
+        if self.vec:
+            lower_vector(self, w, op, False)
+            return
         w.atomic(_Only(op.operands[:2]), self.space or "", self.operation, self.type, types.width(self.type), False, self.order)
 
 
@@ -94,3 +116,15 @@ class _Only:
 
     def __init__(self, operands: list[Any]) -> None:
         self.operands = operands
+
+
+def lower_vector(op: Any, w: Any, operation: Any, wants_old: bool) -> list[Any]:
+    """One atomic operation an element; gives the old values."""
+    address, values = operation.operands[:2]
+    size = types.width(op.type) // 8
+    w.check_alignment(w.place(op.space or "", address), size * op.count)
+    olds: list[Any] = []
+    for i, value in enumerate(values if type(values) is tuple else (values,)):
+        element = _Only([type(address)(address.base, address.offset + size * i), value])
+        olds += w.atomic(element, op.space or "", op.operation, op.type, 8 * size, wants_old, op.order)
+    return olds

@@ -1,11 +1,12 @@
 """Loads and stores (PTX ISA 9.7.9.8 ld, 9.7.9.9 ld.global.nc, 9.7.9.10 ldu, 9.7.9.11 st) and hints (prefetch, applypriority, discard).
 
-Cache operators, eviction priorities and prefetch sizes are hints: they change no result. `.volatile`, `.relaxed`, `.acquire` and `.mmio` accesses
-are kept one by one and in order; acquire and release add the fence of their scope.
+Cache operators, eviction priorities and prefetch sizes are hints: they change no result. `.volatile`, `.relaxed`, `.acquire` and `.mmio`
+accesses are kept one by one and in order; acquire and release add the fence of their scope.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from anywarp.isa import types
@@ -28,7 +29,18 @@ _HINT_CHOICES = {
 class _Access(Memory):
     """What loads and stores have in common."""
 
-    modifiers = {"sem": "weak relaxed acquire release volatile mmio", "scope": SCOPES, "ss": SPACES, "vec": "v2 v4 v8", "type": TYPES, **_HINT_CHOICES}
+    sem: str | None
+    ss: str | None
+    vec: str | None
+    cop: str | None
+    modifiers = {
+        "sem": "weak relaxed acquire release volatile mmio",
+        "scope": SCOPES,
+        "ss": SPACES,
+        "vec": "v2 v4 v8",
+        "type": TYPES,
+        **_HINT_CHOICES,
+    }
 
     @property
     def space(self) -> str:
@@ -42,7 +54,7 @@ class _Access(Memory):
     @property
     def is_ordered(self) -> bool:
         """Whether accesses must happen one by one, as the program has them."""
-        return self.sem not in (None, "weak") or self.cop in ("cv",)
+        return self.sem not in (None, "weak") or self.cop == "cv"
 
     def operand_type(self, name: str) -> OperandType:
         if name == "policy":
@@ -69,11 +81,11 @@ class Load(_Access):
 
     def shape(self, *operands: Shape) -> Shape:
         address = operands[0]
-        if self.space == "local" or address.stride or address.deviation or self.is_ordered and not address.is_uniform:
+        if self.space == "local" or address.stride or address.deviation or (self.is_ordered and not address.is_uniform):
             return VARYING
         return Shape(address.rows)
 
-    def polling(self, in_loop: Any, constant: Any) -> bool:
+    def polling(self, in_loop: Callable[[int], bool], constant: Callable[[int], int | None]) -> bool:
         """Whether a loop that hangs on this waits for another thread (`analysis.polling`)."""
         return self.is_ordered
 

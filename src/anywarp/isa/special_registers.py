@@ -65,16 +65,19 @@ def _define(name: str, width: int, shape: Callable[[str], Shape], lower: Callabl
     _ALL[name] = SpecialRegister(name, width, shape, lower, volatile)
 
 
+def _define_axis(i: int, axis: str) -> None:
+    _define(f"%tid.{axis}", 32, _tid_x if axis == "x" else _tid_y, lambda w: w.thread_index(i))
+    _define(f"%ntid.{axis}", 32, lambda layout: Shape(1, 0, _block_multiple(layout, axis)), lambda w: w.block_size(i))
+    _define(f"%ctaid.{axis}", 32, _uniform, lambda w: w.cta_index(i))
+    _define(f"%nctaid.{axis}", 32, _uniform, lambda w: w.launch_field("grid", i))
+    _define(f"%clusterid.{axis}", 32, _uniform, lambda w: w.binary("udiv", w.cta_index(i), w.launch_field("cluster", i)))
+    _define(f"%cluster_ctaid.{axis}", 32, _uniform, lambda w: w.binary("urem", w.cta_index(i), w.launch_field("cluster", i)))
+    _define(f"%cluster_nctaid.{axis}", 32, _uniform, lambda w: w.launch_field("cluster", i))
+    _define(f"%nclusterid.{axis}", 32, _uniform, lambda w: w.binary("udiv", w.launch_field("grid", i), w.launch_field("cluster", i)))
+
+
 for _i, _axis in enumerate("xyz"):
-    _define(f"%tid.{_axis}", 32, _tid_x if _axis == "x" else _tid_y, lambda w, i=_i: w.thread_index(i))
-    _define(f"%ntid.{_axis}", 32, lambda layout, a=_axis: Shape(1, 0, _block_multiple(layout, a)), lambda w, i=_i: w.block_size(i))
-    _define(f"%ctaid.{_axis}", 32, _uniform, lambda w, i=_i: w.cta_index(i))
-    _define(f"%nctaid.{_axis}", 32, _uniform, lambda w, i=_i: w.launch_field("grid", i))
-    _define(f"%clusterid.{_axis}", 32, _uniform, lambda w, i=_i: w.binary("udiv", w.cta_index(i), w.launch_field("cluster", i)))
-    _define(f"%cluster_ctaid.{_axis}", 32, _uniform, lambda w, i=_i: w.binary("urem", w.cta_index(i), w.launch_field("cluster", i)))
-    _define(f"%cluster_nctaid.{_axis}", 32, _uniform, lambda w, i=_i: w.launch_field("cluster", i))
-    _define(f"%nclusterid.{_axis}", 32, _uniform,
-            lambda w, i=_i: w.binary("udiv", w.launch_field("grid", i), w.launch_field("cluster", i)))  # fmt: skip
+    _define_axis(_i, _axis)
 
 
 def _block_multiple(layout: str, axis: str) -> int:
@@ -110,7 +113,9 @@ _define("%clock_hi", 32, _uniform, lambda w: w.trunc(w.lshr(w.cycles(), w.const(
 _define("%clock64", 64, _uniform, lambda w: w.cycles(), volatile=True)
 _define("%globaltimer", 64, _uniform, lambda w: w.service("globaltimer", "i64"), volatile=True)
 _define("%globaltimer_lo", 32, _uniform, lambda w: w.trunc(w.service("globaltimer", "i64"), "i32"), volatile=True)
-_define("%globaltimer_hi", 32, _uniform, lambda w: w.trunc(w.lshr(w.service("globaltimer", "i64"), w.const("i64", 32)), "i32"), volatile=True)
+_define(
+    "%globaltimer_hi", 32, _uniform, lambda w: w.trunc(w.lshr(w.service("globaltimer", "i64"), w.const("i64", 32)), "i32"), volatile=True
+)
 _define("%dynamic_smem_size", 32, _uniform, lambda w: w.launch_field("dynamic_shared"))
 _define("%total_smem_size", 32, _uniform, lambda w: w.launch_field("total_shared"))
 _define("%aggr_smem_size", 32, _uniform, lambda w: w.launch_field("total_shared"))
@@ -119,7 +124,8 @@ _define("%reserved_smem_offset_end", 32, _uniform, lambda w: w.const("i32", 0))
 _define("%reserved_smem_offset_cap", 32, _uniform, lambda w: w.const("i32", 0))
 _define("%current_graph_exec", 64, _uniform, lambda w: w.const("i64", 0))
 
-_ZEROS = re.compile(r"%(pm[0-7](_64)?|envreg([0-9]|[12][0-9]|3[01])|reserved_smem_offset_[01])")  # counters that nothing feeds, driver-defined registers
+# Counters that nothing feeds, and registers that the driver defines.
+_ZEROS = re.compile(r"%(pm[0-7](_64)?|envreg([0-9]|[12][0-9]|3[01])|reserved_smem_offset_[01])")
 
 
 def find(name: str) -> SpecialRegister | None:

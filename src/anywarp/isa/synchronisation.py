@@ -5,7 +5,7 @@ A barrier is a cut: the warp leaves compiled code with a status (`abi.Status`), 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from anywarp import abi
 from anywarp.isa.base import Memory, Warp, instruction
@@ -21,7 +21,7 @@ def _number(w: Any, operand: Any) -> Any:
 
 
 class _Barrier(Memory):
-    results = ()
+    results: ClassVar[tuple[str, ...]] = ()
     is_cut = True
     is_convergent = True
     reads = True
@@ -75,6 +75,7 @@ class BarrierReduce(_Barrier):
         "barrier{.cta}.red.op{.aligned}.pred p, a{, b}, {!}c",
         "bar{.cta}.red.op.pred p, a{, b}, {!}c",
     )
+    op: str | None
     modifiers = {"op": "and or"}
     types = {"a": "u32", "b": "u32", "c": "pred", "d": "u32", "p": "pred"}
     results = ("d", "p")
@@ -85,7 +86,7 @@ class BarrierReduce(_Barrier):
         return Shape(1)
 
     def lower_cut(self, w: Any, op: Any) -> Any:
-        reduction = {"and": abi.Reduction.AND, "or": abi.Reduction.OR}.get(self.op, abi.Reduction.POPC)
+        reduction = {"and": abi.Reduction.AND, "or": abi.Reduction.OR}.get(self.op or "", abi.Reduction.POPC)
         count = _number(w, op.operands[1]) if len(op.operands) > 2 else None
         predicates = w.and_(w.mask_of(w.vector(op.operands[-1])), w.active)
         self.tell(w, _number(w, op.operands[0]), count, reduction, predicates)
@@ -155,7 +156,7 @@ class WarpBarrier(Warp):
     writes = True
 
     def reference(self, lanes: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
-        return {lane: () for lane in lanes}
+        return dict.fromkeys(lanes, ())
 
     def lower(self, w: Any, membermask: Any) -> Any:
         w.line('fence syncscope("singlethread") seq_cst')
@@ -177,6 +178,8 @@ class Fence(Memory):
         "fence.proxy.async::generic.sem.sync_restrict.cluster",
         "membar.proxy.proxykind",
     )
+    level: str | None
+    scope: str | None
     modifiers = {
         "level": "cta gl sys",
         "sem": "sc acq_rel acquire release",
@@ -192,7 +195,7 @@ class Fence(Memory):
     writes = True
 
     def lower(self, w: Any, op: Any) -> Any:
-        narrow = self.level == "cta" or self.scope == "cta" or self.level is None and self.scope is None
+        narrow = "cta" in (self.level, self.scope) or (self.level is None and self.scope is None)
         w.line('fence syncscope("singlethread") seq_cst' if narrow else "fence seq_cst")
 
 

@@ -1,7 +1,7 @@
 """Calls of device functions that stay functions: recursive ones and those behind an address.
 
-Arguments and results lie in a block of memory for each lane on the caller's stack. An indirect call goes through the functions that it may mean, once
-for the lanes that mean each.
+Arguments and results lie in a block of memory for each lane on the caller's stack. An indirect call goes through the functions that it may
+mean, once for the lanes that mean each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def call_function(w: Any, call: Any, address: V | None, values: list[V]) -> list
     """Emits a `builtin.CallFunction` for the active lanes; gives its results (32 lanes each)."""
     size = call.block_bytes
     block = w.scratch("i8", max(64, WARP * size))
-    for (offset, width), v in zip(call.arguments, values):
+    for (offset, width), v in zip(call.argument_places, values):
         v = w.cast(v, f"i{width}")
         for lane in range(WARP):
             w.store(w.extract(v, lane), w.offset(block, lane * size + offset), min(width // 8, 16))
@@ -48,7 +48,7 @@ def call_function(w: Any, call: Any, address: V | None, values: list[V]) -> list
         w.jump(fine)
         w.label(fine)
     results = []
-    for offset, width in call.results:
+    for offset, width in call.result_places:
         parts = [w.load(f"i{width}", 1, w.offset(block, lane * size + offset), min(width // 8, 16)) for lane in range(WARP)]
         results.append(w.concat(parts))
     return results
