@@ -27,8 +27,12 @@ _ALLOWED = {
 }  # fmt: skip
 
 
+_VECTORS = {"f32": "add", **dict.fromkeys(("f16", "bf16", "f16x2", "bf16x2"), "add min max")}
+
+
 class _Atomic(Memory):
     sem: str | None
+    vec: str | None
     space: str | None
     op: str | None
     type: str
@@ -75,7 +79,7 @@ class Atom(_Atomic):
     syntax = (
         "atom{.sem}{.scope}{.space}.op{.noftz}{.cache}{.vec}.type d, [a], b{, policy}",
         "atom{.sem}{.scope}{.space}.cas{.cache}.type d, [a], b, c{, policy}",
-        "atom{.sem}{.space}{.scope}.op{.noftz}{.cache}.type d, [a], b{, policy}",
+        "atom{.sem}{.space}{.scope}.op{.noftz}{.cache}{.vec}.type d, [a], b{, policy}",
         "atom{.sem}{.space}{.scope}.cas{.cache}.type d, [a], b, c{, policy}",
     )
     section = "9.7.13.5"
@@ -98,8 +102,8 @@ class Red(_Atomic):
     """red: combines one element in memory, without giving the old value"""
 
     syntax = (
-        "red{.sem}{.scope}{.space}.op{.noftz}{.cache}.type [a], b{, policy}",
-        "red{.sem}{.space}{.scope}.op{.noftz}{.cache}.type [a], b{, policy}",
+        "red{.sem}{.scope}{.space}.op{.noftz}{.cache}{.vec}.type [a], b{, policy}",
+        "red{.sem}{.space}{.scope}.op{.noftz}{.cache}{.vec}.type [a], b{, policy}",
     )
     results = ()
     section = "9.7.13.6"

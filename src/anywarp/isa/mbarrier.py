@@ -234,14 +234,14 @@ class CompleteBytes(_Operation):
     def lower(self, w: Any, op: Any) -> Any:
         place = w.place(self.space, op.operands[0])
         w.check_alignment(place, 8)
-        complete_bytes(w, place, op.operands[1])
+        complete_bytes(w, place, w.cast(w.vector(op.operands[1]), "i32"))
 
 
-def complete_bytes(w: Any, place: Any, count: Any) -> None:
-    """Bytes have come for every active lane's barrier: `count` is an operand."""
+def complete_bytes(w: Any, place: Any, counts: Any) -> None:
+    """Bytes have come for the barriers of all active lanes: `counts` are i32, one or 32."""
     pointers, sizes = w.scratch("ptr"), w.scratch("i32")
     w.store(place.lanes(), pointers, 64)
-    w.store(w.cast(w.vector(count), "i32"), sizes, 64)
+    w.store(w.broadcast(counts, 32), sizes, 64)
     zero = w.const("i64", 0)
 
     def each(lane: Any) -> None:

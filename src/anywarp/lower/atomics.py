@@ -32,8 +32,13 @@ def combine(w: Any, operation: str, type: str, old: V, operands: list[V]) -> V:
             return w.or_(w.zext(low, "i32"), w.shl(w.zext(high, "i32"), sixteen))
         return w.add(old, a)
     if operation in ("min", "max"):
-        if type in ("f16", "bf16", "f16x2", "bf16x2", "f32", "f64"):
-            raise NotImplementedError(f"atom.{operation}.{type}")
+        if type in ("f16x2", "bf16x2"):
+            sixteen = w.const("i32", 16)
+            low = _half_extreme(w, operation, type[:-2], w.trunc(old, "i16"), w.trunc(a, "i16"))
+            high = _half_extreme(w, operation, type[:-2], w.trunc(w.lshr(old, sixteen), "i16"), w.trunc(w.lshr(a, sixteen), "i16"))
+            return w.or_(w.zext(low, "i32"), w.shl(w.zext(high, "i32"), sixteen))
+        if type in ("f16", "bf16"):
+            return _half_extreme(w, operation, type, old, a)
         predicate = {"min": "lt", "max": "gt"}[operation]
         return w.select(w.icmp(("s" if type[0] == "s" else "u") + predicate, a, old), a, old)
     if operation in ("and", "or", "xor"):
@@ -60,6 +65,20 @@ def _half_add(w: Any, type: str, a: V, b: V) -> V:
     odd = w.and_(w.lshr(bits, sixteen), w.const("i32", 1))
     rounded = w.trunc(w.lshr(w.add(bits, w.add(odd, w.const("i32", 0x7FFF))), sixteen), "i16")
     return w.select(w.fcmp("uno", total, total), w.const("i16", 0x7FFF), rounded)
+
+
+def _half_extreme(w: Any, operation: str, type: str, a: V, b: V) -> V:
+    """min or max of two f16 or bf16 (scalars), -0 below +0; a NaN loses against a number."""
+    magnitude = w.const("i16", 0x7FFF)
+    infinity = w.const("i16", 0x7C00 if type == "f16" else 0x7F80)
+
+    def order(v: V) -> V:
+        return w.xor(v, w.and_(w.ashr(v, w.const("i16", 15)), magnitude))
+
+    nan_a, nan_b = (w.icmp("ugt", w.and_(v, magnitude), infinity) for v in (a, b))
+    takes_a = w.icmp("slt" if operation == "min" else "sgt", order(a), order(b))
+    number = w.select(w.or_(nan_b, w.and_(takes_a, w.not_(nan_a))), a, b)
+    return w.select(w.and_(nan_a, nan_b), magnitude, number)
 
 
 def atomic(w: Any, op: Any, space: str, operation: str, type: str, width: int, wants_old: bool, order: str) -> list[V]:
