@@ -242,7 +242,7 @@ TEST(module_variables_have_their_initial_values) {
   CHECK_EQUAL(p[1] & 0xff, reinterpret_cast<std::uint64_t>(module->variable("counter")->address) >> 8 & 0xff);
   CHECK_EQUAL(p[2], module->symbol_value("callee"));
   CHECK(module->symbol_value("callee") != module->symbol_value("other"));
-  CHECK(module->variable("hidden") == nullptr);
+  CHECK(module->variable("hidden") != nullptr);  // a host program registers its static variables by name, too
   CHECK(module->variable("nothing") == nullptr);
   CHECK(module->kernel("nothing") == nullptr);
 }

@@ -149,13 +149,20 @@ struct AlternateStack {
 thread_local AlternateStack alternate_stack;
 thread_local bool prepared __attribute__((tls_model("initial-exec"))) = false;
 
+// ThreadSanitizer runs handlers with every signal blocked; otherwise the mask is as before, and saving it would be a system call.
+#if defined(__SANITIZE_THREAD__)
+constexpr int kSaveMask = 1;
+#else
+constexpr int kSaveMask = 0;
+#endif
+
 }  // namespace
 
 bool Guard::run(void (*body)(void*), void* argument, Fault* fault) {
   Frame here;
   Frame* const outer = frame;
   here.fault = fault;
-  if (sigsetjmp(here.jump, 0) != 0) {
+  if (sigsetjmp(here.jump, kSaveMask) != 0) {
     frame = outer;
 #if defined(__x86_64__)
     __builtin_ia32_ldmxcsr(0x1f80);

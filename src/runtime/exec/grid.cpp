@@ -192,6 +192,14 @@ Result Grid::make(Context& context, Kernel& kernel, const LaunchShape& shape, co
   grid->ctas_of_unit_ = static_cast<std::uint32_t>(cluster_ctas);
   grid->cooperative_ = shape.cooperative;
   grid->may_spin_ = shape.cooperative || (manifest.flags & KernelManifest::may_spin) != 0;
+  grid->straight_ = code->straight != nullptr;
+  grid->cta_ns_ = code->cta_ns.load(std::memory_order_relaxed);
+  grid->needs_.warps = grid->straight_ ? 1 : l.warps;
+  grid->needs_.shared = shared;
+  grid->needs_.frame = manifest.frame_bytes;
+  grid->needs_.local = std::size_t{manifest.local_bytes} * abi::kWarp;
+  if ((manifest.flags & KernelManifest::needs_stack) != 0)
+    grid->needs_.stack = std::max<std::size_t>(std::size_t{64} << 10, context.stack_bytes.load(std::memory_order_relaxed) * abi::kWarp);
   grid->set_units(ctas / cluster_ctas);
   grid->most_hands = static_cast<int>(std::min<std::uint64_t>(grid->units, static_cast<std::uint64_t>(context.engine().pool().threads())));
   *out = std::move(grid);
@@ -199,18 +207,6 @@ Result Grid::make(Context& context, Kernel& kernel, const LaunchShape& shape, co
 }
 
 Grid::~Grid() = default;
-
-Needs Grid::needs() const {
-  const KernelManifest& m = code_->manifest;
-  Needs needs;
-  needs.warps = code_->straight != nullptr ? 1 : launch_.warps;
-  needs.shared = launch_.total_shared;
-  needs.frame = m.frame_bytes;
-  needs.local = std::size_t{m.local_bytes} * abi::kWarp;
-  if ((m.flags & KernelManifest::needs_stack) != 0)
-    needs.stack = std::max<std::size_t>(std::size_t{64} << 10, context_->stack_bytes.load(std::memory_order_relaxed) * abi::kWarp);
-  return needs;
-}
 
 std::uint64_t Grid::cta_of_unit(std::uint64_t unit, std::uint32_t rank) const {
   if (ctas_of_unit_ == 1) return unit;
@@ -229,13 +225,12 @@ void Grid::measure(std::uint64_t ns, std::uint64_t ctas) {
 Item::Progress Grid::run(Hand& hand) {
   if (context_->status() != Result::success) return Progress::done;
   hands.store(1, std::memory_order_relaxed);
-  const std::uint64_t cta_ns = code_->cta_ns.load(std::memory_order_relaxed);
-  const bool small = cta_ns != 0 && cta_ns * ctas_ < kSpreadNs;
+  const bool small = cta_ns_ != 0 && cta_ns_ * ctas_ < kSpreadNs;
   if (units > 1 && most_hands > 1 && (!small || may_spin_)) hand.pool.publish(*this, most_hands - 1);
   return work(hand) ? Progress::done : Progress::working;
 }
 
-bool Grid::work(Hand& hand) { return code_->straight != nullptr ? work_straight(hand) : work_stepped(hand); }
+bool Grid::work(Hand& hand) { return straight_ ? work_straight(hand) : work_stepped(hand); }
 
 bool Grid::stop(std::uint64_t mine) {
   const std::uint64_t count = cancel() + mine;
@@ -243,25 +238,11 @@ bool Grid::stop(std::uint64_t mine) {
 }
 
 bool Grid::work_straight(Hand& hand) {
-  auto resident = hand.take();
-  if (!resident->provide(needs())) {
-    context_->fail(Result::launch_out_of_resources, "anywarp: kernel '" + code_->manifest.entry + "': no memory for a CTA");
-    return stop(0);
-  }
-  abi::Cta& cta = resident->cta;
-  cta.smid = hand.number;
-  abi::Warp& warp = cta.warps[0];
-  warp.exists = warp.live = ~0u;
-  std::uint8_t* bases[kMaxClusterCtas];
-  std::fill(std::begin(bases), std::end(bases), cta.shared);
-  cta.cluster = bases;
-  cta.cluster_rank = 0;
-
   struct Call {
     Grid* grid;
     abi::Cta* cta;
     std::uint64_t first, count;
-  } call{this, &cta, 0, 0};
+  } call{this, nullptr, 0, 0};
   const auto body = [](void* argument) {
     const auto& c = *static_cast<const Call*>(argument);
     const Grid& grid = *c.grid;
@@ -275,9 +256,10 @@ bool Grid::work_straight(Hand& hand) {
         grid.code_->straight(&grid.launch_, c.cta, grid.cta_of_unit(unit, rank), 1);
       }
   };
-
-  std::uint64_t cta_ns = code_->cta_ns.load(std::memory_order_relaxed);
-  std::uint64_t done = 0;
+  std::unique_ptr<Resident> resident;
+  std::uint8_t* bases[kMaxClusterCtas];
+  std::uint64_t cta_ns = cta_ns_, done = 0;
+  std::uint64_t held = 0;  // units that were run and are not finished yet: the last ones, so that the launch is not complete
   const std::uint64_t begin = now_ns();
   bool last = false;
   Fault fault;
@@ -285,29 +267,45 @@ bool Grid::work_straight(Hand& hand) {
     // A quarter of each hand's share of what is left: big pieces first, small ones at the end, so that all end together.
     const std::uint64_t least = cta_ns == 0 ? 1 : std::max<std::uint64_t>(1, kChunkNs / (cta_ns * ctas_of_unit_));
     const std::uint64_t share = remaining() / (4 * static_cast<std::uint64_t>(published.load(std::memory_order_relaxed) ? most_hands : 1));
-    call.count = claim(std::max(least, cta_ns == 0 ? std::min<std::uint64_t>(share, 1) : share), &call.first);
+    call.count = claim(cta_ns == 0 ? 1 : std::max(least, share), &call.first);
+    if (held != 0) {
+      if (call.count == 0) measure(now_ns() - begin, done);
+      last = finish_units(held);
+      held = 0;
+    }
     if (call.count == 0) break;
+    if (resident == nullptr) {
+      resident = hand.take();
+      if (!resident->provide(needs_)) {
+        context_->fail(Result::launch_out_of_resources, "anywarp: kernel '" + code_->manifest.entry + "': no memory for a CTA");
+        last = stop(call.count);
+        break;
+      }
+      abi::Cta& cta = resident->cta;
+      cta.smid = hand.number;
+      cta.warps[0].exists = cta.warps[0].live = ~0u;
+      std::fill(std::begin(bases), std::end(bases), cta.shared);
+      cta.cluster = bases;
+      cta.cluster_rank = 0;
+      call.cta = &cta;
+    }
     if (!Guard::run(body, &call, &fault)) {
+      const abi::Cta& cta = resident->cta;
       resident->linear = (std::uint64_t{cta.ctaid[2]} * launch_.grid[1] + cta.ctaid[1]) * launch_.grid[0] + cta.ctaid[0];
-      fail(fault, *resident, call.first, call.count);
+      fail(fault, *resident);
       last = stop(call.count);
       break;
     }
     done += call.count * ctas_of_unit_;
+    held = call.count;
     if (cta_ns == 0 || (!published.load(std::memory_order_relaxed) && most_hands > 1 && remaining() > 0)) {
-      const std::uint64_t spent = now_ns() - begin;
-      cta_ns = std::max<std::uint64_t>(1, spent / done);
+      cta_ns = std::max<std::uint64_t>(1, (now_ns() - begin) / done);
       // More work than was thought.
       if (!published.load(std::memory_order_relaxed) && most_hands > 1 && cta_ns * remaining() * ctas_of_unit_ >= kSpreadNs)
         hand.pool.publish(*this, most_hands - 1);
     }
-    if (finish_units(call.count)) {
-      last = true;
-      break;
-    }
   }
-  measure(now_ns() - begin, done);
-  hand.give(std::move(resident));
+  if (resident != nullptr) hand.give(std::move(resident));
   hands.fetch_sub(1, std::memory_order_relaxed);
   return last;
 }
@@ -316,48 +314,48 @@ bool Grid::work_stepped(Hand& hand) {
   const std::uint64_t begin = now_ns();
   std::uint64_t done = 0;
   bool last = false;
-  auto team = std::make_unique<Team>(Ref<Grid>(this, false));
-  std::uint64_t unit = 0;
-  bool provided = false;
-  std::uint64_t cta_ns = code_->cta_ns.load(std::memory_order_relaxed);
-  while (!last && claim(1, &unit) != 0) {
-    if (!provided && !team->provide(hand)) {
-      context_->fail(Result::launch_out_of_resources, "anywarp: kernel '" + code_->manifest.entry + "': no memory for a CTA");
-      last = stop(1);
-      break;
-    }
-    provided = true;
-    team->start(unit);
-    bool finished = false;
-    if (step(hand, *team, &finished) == Step::ended) {
-      last = finished;
-      done += ctas_of_unit_;
-      if (!published.load(std::memory_order_relaxed) && most_hands > 1 && remaining() > 0) {
-        cta_ns = std::max<std::uint64_t>(1, (now_ns() - begin) / done);
-        if (cta_ns * remaining() * ctas_of_unit_ >= kSpreadNs) hand.pool.publish(*this, most_hands - 1);
+  std::unique_ptr<Team> team;
+  for (std::uint64_t unit = 0; !last && claim(1, &unit) != 0;) {
+    if (team == nullptr) {
+      team = std::make_unique<Team>(Ref<Grid>(this, false));
+      if (!team->provide(hand)) {
+        context_->fail(Result::launch_out_of_resources, "anywarp: kernel '" + code_->manifest.entry + "': no memory for a CTA");
+        last = stop(1);
+        break;
       }
+    }
+    team->start(unit);
+    const Step outcome = run(*team);
+    if (outcome == Step::ended) {
+      done += ctas_of_unit_;
+      const bool spread = !published.load(std::memory_order_relaxed) && most_hands > 1;
+      if (spread || exhausted()) {
+        const std::uint64_t ns = now_ns() - begin;
+        if (spread && ns / done * remaining() * ctas_of_unit_ >= kSpreadNs) hand.pool.publish(*this, most_hands - 1);
+        if (exhausted()) measure(ns, done);
+      }
+      last = cancelled.load(std::memory_order_acquire) ? stop(1) : finish_units(1);
       continue;
     }
     hand.waiting.push_back(std::move(team));
     // Its CTAs may wait for others of the grid; those of a cooperative launch are all there from the beginning.
     if (!published.load(std::memory_order_relaxed) && most_hands > 1 && remaining() > 0) hand.pool.publish(*this, most_hands - 1);
-    team = std::make_unique<Team>(Ref<Grid>(this, false));
-    provided = false;
     if (!cooperative_) break;
   }
-  measure(now_ns() - begin, done);
   if (team != nullptr) team->give_back(hand);
   hands.fetch_sub(1, std::memory_order_relaxed);
   return last;
 }
 
-Grid::Step Grid::step(Hand& hand, Team& team, bool* finished) {
-  (void)hand;
+Grid::Step Grid::step(Team& team, bool* finished) {
   *finished = false;
-  if (cancelled.load(std::memory_order_acquire)) {
-    *finished = finish_units(1);
-    return Step::ended;
-  }
+  const Step outcome = cancelled.load(std::memory_order_acquire) ? Step::ended : run(team);
+  if (outcome == Step::ended) *finished = cancelled.load(std::memory_order_acquire) ? stop(1) : finish_units(1);
+  return outcome;
+}
+
+// The team's unit stays claimed also when it has ended.
+Grid::Step Grid::run(Team& team) {
   struct Call {
     Team* team;
     std::uint32_t rounds;
@@ -369,18 +367,16 @@ Grid::Step Grid::step(Hand& hand, Team& team, bool* finished) {
     c.outcome = c.team->run(c.rounds);
   };
   if (!Guard::run(body, &call, &fault)) {
-    fail(fault, team.running(), 0, 0);
-    *finished = stop(1);
+    fail(fault, team.running());
+    cancelled.store(true, std::memory_order_release);
     return Step::ended;
   }
   switch (call.outcome) {
-    case Resident::Outcome::finished:
-      *finished = finish_units(1);
-      return Step::ended;
+    case Resident::Outcome::finished: return Step::ended;
     case Resident::Outcome::deadlock:
       fault.cause = Fault::Cause::deadlock;
-      fail(fault, team.running(), 0, 0);
-      *finished = stop(1);
+      fail(fault, team.running());
+      cancelled.store(true, std::memory_order_release);
       return Step::ended;
     case Resident::Outcome::waiting: break;
   }
@@ -398,9 +394,7 @@ bool Grid::widen(Hand& hand, bool* finished) {
   return true;
 }
 
-void Grid::fail(Fault& fault, const Resident& where, std::uint64_t first, std::uint64_t count) {
-  (void)first;
-  (void)count;
+void Grid::fail(Fault& fault, const Resident& where) {
   if (fault.cause == Fault::Cause::signal && where.in_stack_guard(fault.address)) fault.stack = true;
   std::string what;
   switch (fault.cause) {

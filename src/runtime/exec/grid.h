@@ -42,6 +42,8 @@ class Team {
   bool progress_ = false;
 };
 
+// While a unit is claimed and not finished, the launch is not complete, and its module, context and code are there. A hand that holds
+// none looks at nothing but the grid itself: the job may be finished, and the program may have unloaded the module.
 class Grid final : public Job {
  public:
   // Checks and makes a grid; see `prepare` in launch.h.
@@ -52,22 +54,23 @@ class Grid final : public Job {
   bool work(Hand& hand) override;
   // A team that this grid put aside goes on for some rounds; it is consumed when it ends. `finished`: this call finished the job.
   enum class Step { progress, idle, ended };
-  Step step(Hand& hand, Team& team, bool* finished);
+  Step step(Team& team, bool* finished);
   // More teams on this hand, since those it has wait. True if one was started.
   bool widen(Hand& hand, bool* finished);
 
   Context& context() const { return *context_; }
-  const KernelCode& code() const { return *code_; }
+  const KernelCode& code() const { return *code_; }  // only while a unit is claimed: afterwards the module may be gone
   const abi::Launch& launch() const { return launch_; }
   std::uint32_t ctas_of_unit() const { return ctas_of_unit_; }
   std::uint64_t cta_of_unit(std::uint64_t unit, std::uint32_t rank) const;  // linear index
-  Needs needs() const;
+  const Needs& needs() const { return needs_; }
 
  private:
   Grid() = default;
   bool work_straight(Hand& hand);
   bool work_stepped(Hand& hand);
-  void fail(Fault& fault, const Resident& where, std::uint64_t first, std::uint64_t count);
+  Step run(Team& team);
+  void fail(Fault& fault, const Resident& where);
   bool stop(std::uint64_t units);  // cancels; `units` of the caller's are given up too. True: the job is finished
   void measure(std::uint64_t ns, std::uint64_t ctas);
 
@@ -75,9 +78,11 @@ class Grid final : public Job {
   const KernelCode* code_ = nullptr;
   abi::Launch launch_{};
   std::uint64_t ctas_ = 0;
+  std::uint64_t cta_ns_ = 0;  // a CTA's time, as earlier launches took; 0: not known
   std::uint32_t ctas_of_unit_ = 1;
   std::uint32_t clusters_[3] = {1, 1, 1};  // clusters of the grid in x, y, z
-  bool cooperative_ = false, may_spin_ = false;
+  bool straight_ = false, cooperative_ = false, may_spin_ = false;
+  Needs needs_;
   static constexpr std::size_t kInline = 256;
   alignas(16) std::uint8_t inline_params_[kInline];
   std::unique_ptr<std::uint8_t[]> params_;

@@ -296,7 +296,7 @@ bool Pool::step_waiting(Hand& hand, std::uint64_t until) {
     std::unique_ptr<Team> team = std::move(hand.waiting[i]);
     Grid& grid = team->grid();
     bool finished = false;
-    const Grid::Step step = grid.step(hand, *team, &finished);
+    const Grid::Step step = grid.step(*team, &finished);
     if (step != Grid::Step::ended) {
       progress |= step == Grid::Step::progress;
       hand.waiting[i++] = std::move(team);

@@ -268,8 +268,10 @@ void Stream::complete(Item* item) {
       waiter_count_.store(static_cast<std::uint32_t>(waiters_.size()), std::memory_order_seq_cst);
     }
     for (StreamRef& stream : ready) {
+      // Through the waiter's context: this stream's may be gone once its last item is complete.
+      Pool& pool = stream->context_.engine().pool();
       stream->state_.store(queued, std::memory_order_release);
-      context_.engine().pool().submit(std::move(stream));
+      pool.submit(std::move(stream));
     }
   }
   Ref<Item> dropped(item, true);

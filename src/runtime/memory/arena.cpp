@@ -17,6 +17,8 @@ constexpr std::size_t kLargestSmall = std::size_t{64} << 10;
 // An accessible range between two inaccessible ones costs two mappings, of which the operating system allows 65,530. With more
 // live allocations than this the guards become accessible, so that neighbours merge.
 constexpr std::uint32_t kManyBlocks = 16384;
+// The range starts at a multiple of the biggest alignment that can be asked for.
+constexpr std::size_t kAlignment = std::size_t{1} << 30;
 constexpr std::size_t kHugePages = std::size_t{8} << 20;  // from this size on huge pages are asked for
 
 std::size_t page_bytes() {
@@ -105,12 +107,12 @@ Arena::Arena(const Options& options) {
   for (auto& used : used_) used = 0;
   classes_ = std::make_unique<SizeClass[]>(classes().bytes.size());
   for (std::size_t bytes = options.reserve; bytes >= 16 * kChunk; bytes /= 2) {
-    void* p = mmap(nullptr, bytes + kChunk, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p = mmap(nullptr, bytes + kAlignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) continue;
-    base_ = round_up(reinterpret_cast<std::uintptr_t>(p), kChunk);
+    base_ = round_up(reinterpret_cast<std::uintptr_t>(p), kAlignment);
     reserved_ = bytes / kChunk * kChunk;
     // Give back what alignment left over on either side.
-    const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(p), end = start + bytes + kChunk;
+    const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(p), end = start + bytes + kAlignment;
     if (base_ > start) munmap(p, base_ - start);
     if (end > base_ + reserved_) munmap(reinterpret_cast<void*>(base_ + reserved_), end - base_ - reserved_);
     break;
@@ -163,7 +165,7 @@ bool Arena::charge(int device, std::size_t bytes) {
 void Arena::discharge(int device, std::size_t bytes) { used_[device].fetch_sub(bytes, std::memory_order_relaxed); }
 
 Result Arena::allocate(int device, std::size_t bytes, std::size_t alignment, Kind kind, void* owner, std::uint32_t flags, void** out) {
-  if (bytes == 0 || device < 0 || device >= kMaxDevices || (alignment & (alignment - 1)) != 0) return Result::invalid_value;
+  if (bytes == 0 || device < 0 || device >= kMaxDevices || (alignment & (alignment - 1)) != 0 || alignment > kAlignment) return Result::invalid_value;
   if (bytes > reserved_) return Result::out_of_memory;
   alignment = std::max(alignment, kSmallest);
   std::size_t rounded = round_up(bytes, kSmallest);

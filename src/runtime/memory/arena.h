@@ -70,7 +70,7 @@ class Arena {
   void set_limit(int device, std::size_t bytes);
   void info(int device, std::size_t* free, std::size_t* total) const;
 
-  // `alignment`: a power of two, at least 256 is given. Contents are undefined. bytes > 0. `owner` and `flags` are kept for lookup.
+  // `alignment`: a power of two up to 1 GiB, at least 256 is given. Contents are undefined. bytes > 0. `owner` and `flags` are kept for lookup.
   // Kind::host and Kind::internal do not count against the device's limit.
   Result allocate(int device, std::size_t bytes, std::size_t alignment, Kind kind, void* owner, std::uint32_t flags, void** out);
   // invalid_value if `base` is not the start of a live allocation of this arena.
