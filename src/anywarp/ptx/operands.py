@@ -64,6 +64,13 @@ class _Nodes(dict[str, Operand]):
         return node
 
 
+def _without_lists_of_one(operands: tuple[Operand, ...], opcode: tuple[str, ...]) -> tuple[Operand, ...]:
+    """Triton writes the register of a scalar access in braces, `ld.global.b32 {%r1}, [%rd1]`, which means the register itself."""
+    if opcode[0] not in ("ld", "st"):
+        return operands
+    return tuple(o.elements[0] if isinstance(o, Vector) and len(o.elements) == 1 else o for o in operands)
+
+
 class OperandReader:
     """Parses operands and knows which names are registers; one for a module.
 
@@ -146,7 +153,7 @@ class OperandReader:
             pieces = _PIECES.findall(text)
             if sum(map(len, pieces)) + len(pieces) - 1 != len(text):
                 return None
-            return tuple(map(self.lookup, pieces))
+            return _without_lists_of_one(tuple(map(self.lookup, pieces)), opcode)
         except (_NotSimple, PtxError):
             return None
 
@@ -198,7 +205,7 @@ class OperandReader:
         operands = [self.operand(lexer, opcode)]
         while lexer.accept(","):
             operands.append(self.operand(lexer, opcode))
-        return tuple(operands)
+        return _without_lists_of_one(tuple(operands), opcode)
 
     def operand(self, lexer: Lexer, opcode: tuple[str, ...] = ()) -> Operand:
         """One operand, `p|q` included."""
