@@ -173,10 +173,12 @@ class Fence(Memory):
         "fence{.sem}.sync_restrict.scope",
         "fence.op_restrict.release.cluster",
         "fence.proxy.proxykind",
+        "fence.proxy.async.pspace",
         "fence.proxy.tensormap::generic.release.scope",
         "fence.proxy.tensormap::generic.acquire.scope [a], size",
         "fence.proxy.async::generic.sem.sync_restrict.cluster",
         "membar.proxy.proxykind",
+        "membar.proxy.async.pspace",
     )
     level: str | None
     scope: str | None
@@ -186,7 +188,8 @@ class Fence(Memory):
         "scope": "cta cluster gpu sys",
         "sync_restrict": "sync_restrict::shared::cta sync_restrict::shared::cluster",
         "op_restrict": "mbarrier_init",
-        "proxykind": "alias async async.global async.shared::cta async.shared::cluster async::generic",
+        "proxykind": "alias async async::generic",
+        "pspace": "global shared::cta shared::cluster",
     }
     types = {"size": "u32"}
     results = ()

@@ -93,7 +93,7 @@ def atomic(w: Any, op: Any, space: str, operation: str, type: str, width: int, w
     values = [w.cast(w.vector(o), elem) for o in op.operands[1:]]
     if place.shape.is_uniform and not wants_old and operation in _COMBINABLE and type[0] in "bus":
         total = _reduce(w, operation, type, values[0])
-        _one(w, place.pointer, elem, operation, type, [total], is_shared, order)
+        update_one(w, place.pointer, elem, operation, type, [total], is_shared, order)
         return []
     uniform = place.shape.is_uniform
     if w.is_full and is_shared:  # no loop over set bits: plain reads and writes, one lane after the other
@@ -113,7 +113,7 @@ def atomic(w: Any, op: Any, space: str, operation: str, type: str, width: int, w
         step = w.mul(index, w.const("i64", width // 8))
         pointer = place.pointer if where is None else w.load("ptr", 1, w.offset(where, w.mul(index, w.const("i64", 8))), 8)
         operands = [w.load(elem, 1, w.offset(a, step), width // 8) for a in arrays]
-        old = _one(w, pointer, elem, operation, type, operands, is_shared, order)
+        old = update_one(w, pointer, elem, operation, type, operands, is_shared, order)
         if olds is not None:
             w.store(old, w.offset(olds, step), width // 8)
 
@@ -131,11 +131,11 @@ def _each_of_all(
     for lane in range(32):
         each = [s if s is not None else w.extract(v, lane) for s, v in zip(scalars, values)]
         pointer = pointers if pointers.n == 1 else w.extract(pointers, lane)
-        olds.append(_one(w, pointer, elem, operation, type, each, True, order))
+        olds.append(update_one(w, pointer, elem, operation, type, each, True, order))
     return [w.concat(olds)] if wants_old else []
 
 
-def _one(w: Any, pointer: V, elem: str, operation: str, type: str, operands: list[V], is_shared: bool, order: str) -> V:
+def update_one(w: Any, pointer: V, elem: str, operation: str, type: str, operands: list[V], is_shared: bool, order: str) -> V:
     """One lane's update; gives the old value."""
     size = int(elem[1:]) // 8
     if is_shared:

@@ -137,3 +137,75 @@ def _move(w: Any, to: V, source: V, size: int, kept: V | None) -> None:
             mask = w.shuffle(kept, None, [lane] * (size // 4))
             unit = w.and_(unit, mask if n > 1 else w.reinterpret(mask, elem, 1))
         w.store(unit, w.extract(to, lane), size)
+
+
+# ------------------------------------------------------------------------------------------------------------ bulk copies
+
+
+def counted_loop(w: Any, count: V, body: Any) -> None:
+    """Runs `body(i)` for i (i64) from 0 to `count` - 1."""
+    before, loop, end = w.new_label("count.before"), w.new_label("count"), w.new_label("count.end")
+    w.jump(before)
+    w.label(before)
+    w.branch(w.icmp("ne", count, w.const("i64", 0)), loop, end)
+    w.label(loop)
+    at = len(w.lines)
+    index = V("i64", 1, w.name("index"))
+    body(index)
+    following = w.add(index, w.const("i64", 1))
+    more = w.icmp("ult", following, count)
+    tail = w.new_label("count.next")
+    w.jump(tail)
+    w.label(tail)
+    w.branch(more, loop, end)
+    w.lines.insert(at, f"  {index.name} = phi i64 [ 0, %{before} ], [ {following.name}, %{tail} ]{w.debug}")
+    w.label(end)
+
+
+class PerLane:
+    """Values of 32 lanes that are read again lane by lane: kept as scalars where uniform, else in stack memory."""
+
+    def __init__(self, w: Any) -> None:
+        self.w = w
+
+    def pointer(self, place: Place) -> Any:
+        """A function of the lane that gives its pointer."""
+        if place.shape.is_uniform:
+            return lambda lane: place.pointer
+        return self._array(place.lanes())
+
+    def number(self, operand: Any, elem: str) -> Any:
+        """A function of the lane that gives an operand."""
+        held = self.w.get(operand)
+        if held.shape.is_uniform:
+            scalar = self.w.cast(held.base, elem)
+            return lambda lane: scalar
+        return self._array(self.w.cast(self.w.vector(operand), elem))
+
+    def _array(self, v: V) -> Any:
+        array = self.w.scratch(v.elem)
+        size = v.bits // 8
+        self.w.store(v, array, 64)
+
+        def read(lane: V) -> V:
+            index = self.w.mul(self.w.zext(lane, "i64"), self.w.const("i64", size))
+            found: V = self.w.load(v.elem, 1, self.w.offset(array, index), size)
+            return found
+
+        return read
+
+
+def for_ctas(w: Any, mask: V | None, pointers: list[V], body: Any) -> None:
+    """Runs `body(pointers)` for the same shared addresses in every CTA of the cluster whose bit is set; for these themselves without a mask."""
+    if mask is None:
+        body(pointers)
+        return
+    table = w.cta_field("cluster")
+    own = w.convert("ptrtoint", w.shared_base, "i64")
+
+    def one(rank: V) -> None:
+        base = w.load("i64", 1, w.offset(table, w.mul(w.zext(rank, "i64"), w.const("i64", 8))), 8)
+        distance = w.sub(base, own)
+        body([w.offset(p, distance) for p in pointers])
+
+    w.each_lane(mask, one)

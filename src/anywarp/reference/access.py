@@ -40,6 +40,12 @@ class Access:
         """The generic address of a `.shared` address."""
         return self._thread.cta.shared_address(address)
 
+    def peer_address(self, address: int, rank: int | None) -> int:
+        """The generic address of the same place in the shared memory of the cluster's CTA `rank`; the address itself for None."""
+        if rank is None:
+            return address
+        return address + self._thread.cta.cluster[rank].shared_base - self._thread.cta.shared_base
+
 
 def vector_count(opcode: tuple[str, ...]) -> int:
     """Registers that a load or store moves: 2 for `.v2`."""

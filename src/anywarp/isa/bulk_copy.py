@@ -1,0 +1,217 @@
+"""Bulk copies and reductions (PTX ISA 9.7.9.25.4: cp.async.bulk, cp.reduce.async.bulk, cp.async.bulk.prefetch and bulk groups).
+
+They are made at once, as cp.async is (see `async_copy`), and the bytes reported to the mbarrier right after; groups have nothing to wait for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anywarp.isa import types
+from anywarp.isa.base import Memory, OperandType, instruction
+from anywarp.isa.mbarrier import Barrier, update
+
+Lanes = dict[int, tuple[Any, ...]]
+_HINT = "{.L2::cache_hint}"
+
+
+class _Bulk(Memory):
+    """What bulk operations have in common; operands come by their names in the syntax."""
+
+    results = ()
+    types = {"size": "u32", "mask": "u16", "policy": "b64", "byte_mask": "u16", "left": "u32", "right": "u32", "n": "u32"}
+    section = "9.7.9.25.4.1"
+    since = (8, 0)
+    target = 90
+    reads = True
+    writes = True
+
+    def named(self, operands: Any) -> dict[str, Any]:
+        """Operands by name: optional ones are left out from the left unless the opcode asks for them."""
+        names = [s.name for s in self.form.operands]
+        if "L2::cache_hint" not in self.opcode:
+            names = [n for n in names if n != "policy"]
+        if "multicast::cluster" not in self.opcode:
+            names = [n for n in names if n != "mask"]
+        return dict(zip(names, operands))
+
+    def operand_type(self, name: str) -> OperandType:
+        return self.types.get(name, "b64")
+
+    def spaces(self) -> tuple[str, str]:
+        """The state spaces of destination and source."""
+        found = [p for p in self.opcode if p.split("::")[0] in ("global", "shared")]
+        return found[0], found[-1]
+
+    def address_space(self, name: str) -> str:
+        target, source = self.spaces()
+        if name == "dst":
+            return target
+        return source if name == "src" else "shared::cluster"
+
+
+def report(memory: Any, address: int, count: int) -> None:
+    """An mbarrier hears of bytes that have come."""
+    memory.store(address, 8, Barrier.of(memory.load(address, 8)).expect(-count).state)
+
+
+def lower_report(w: Any, pointer: Any, count: Any) -> None:
+    zero = w.const("i64", 0)
+    update(w, pointer, zero, zero, w.neg(count))
+
+
+@instruction
+class BulkCopy(_Bulk):
+    """cp.async.bulk: copies `size` bytes (a multiple of 16) between global and shared memory, or within a cluster's shared memory"""
+
+    syntax = (
+        f"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes{{.multicast::cluster}}{_HINT} [dst], [src], size, [mbar]{{, mask}}{{, policy}}",
+        f"cp.async.bulk.shared::cta.global.mbarrier::complete_tx::bytes{_HINT} [dst], [src], size, [mbar]{{, policy}}",
+        "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [dst], [src], size, [mbar]",
+        f"cp.async.bulk.global.shared::cta.bulk_group{_HINT} [dst], [src], size{{, policy}}",
+        f"cp.async.bulk.global.shared::cta.bulk_group{_HINT}.cp_mask [dst], [src], size{{, policy}}, byte_mask",
+    )
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        for operands in lanes.values():
+            given = self.named(operands)
+            dst, src, size, bar = given["dst"], given["src"], given["size"], given.get("mbar")
+            if dst % 16 or src % 16 or size % 16:
+                memory.load(dst | src | size | 1, 16)  # faults
+            data = memory.read(src, size)
+            if "byte_mask" in given:
+                old = memory.read(dst, size)
+                data = bytes(new if given["byte_mask"] >> i % 16 & 1 else kept for i, (new, kept) in enumerate(zip(data, old)))
+            ranks = [r for r in range(16) if given["mask"] >> r & 1] if "mask" in given else [None]
+            for rank in ranks:
+                memory.write(memory.peer_address(dst, rank), data)
+                if bar is not None:
+                    report(memory, memory.peer_address(bar, rank), size)
+        return {}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        from anywarp.lower.copies import PerLane, copy_bytes, counted_loop, for_ctas
+
+        given = self.named(op.operands)
+        target, source = self.spaces()
+        per_lane = PerLane(w)
+        places = [w.place(space.split("::")[0], given[name]) for name, space in (("dst", target), ("src", source))]
+        for place in places:
+            w.check_alignment(place, 16)
+        to, origin = (per_lane.pointer(p) for p in places)
+        bar = per_lane.pointer(w.place("shared", given["mbar"])) if "mbar" in given else None
+        size = per_lane.number(given["size"], "i32")
+        mask = per_lane.number(given["mask"], "i16") if "mask" in given else None
+        byte_mask = per_lane.number(given["byte_mask"], "i16") if "byte_mask" in given else None
+
+        def one(lane: Any) -> None:
+            count = w.zext(size(lane), "i64")
+            source_pointer = origin(lane)
+
+            def copy(pointers: list[Any]) -> None:
+                copy_bytes(w, pointers[0], source_pointer, count)
+                if bar is not None:
+                    lower_report(w, pointers[1], count)
+
+            if byte_mask is not None:
+                chosen = w.reinterpret(byte_mask(lane), "i1", 16)
+
+                def masked(index: Any) -> None:
+                    at = w.mul(index, w.const("i64", 16))
+                    new, pointer = w.load("i8", 16, w.offset(source_pointer, at), 16), w.offset(to(lane), at)
+                    w.store(w.select(chosen, new, w.load("i8", 16, pointer, 16)), pointer, 16)
+
+                counted_loop(w, w.lshr(count, w.const("i64", 4)), masked)
+                return
+            ranks = None if mask is None else w.zext(mask(lane), "i32")
+            for_ctas(w, ranks, [to(lane)] + ([bar(lane)] if bar is not None else []), copy)
+
+        w.each_lane(w.active, one)
+
+
+_REDUCTIONS = {
+    "and": "b32 b64", "or": "b32 b64", "xor": "b32 b64", "inc": "u32", "dec": "u32", "min": "u32 s32 u64 s64 f16 bf16", "max": "u32 s32 u64 s64 f16 bf16",
+    "add": "u32 s32 u64 f16 bf16 f32 f64",
+}  # fmt: skip
+
+
+@instruction
+class BulkReduce(_Bulk):
+    """cp.reduce.async.bulk: combines an array in shared memory with one in another CTA's or in global memory, element by element"""
+
+    syntax = (
+        "cp.reduce.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.op.type [dst], [src], size, [mbar]",
+        f"cp.reduce.async.bulk.global.shared::cta.bulk_group{_HINT}.op{{.noftz}}.type [dst], [src], size{{, policy}}",
+    )
+    modifiers = {"op": "and or xor add inc dec min max", "type": "f16 bf16 b32 u32 s32 b64 u64 s64 f32 f64"}
+    section = "9.7.9.25.4.2"
+    op: str
+
+    def check(self) -> str | None:
+        return None if self.type in _REDUCTIONS[self.op].split() else f"{self.op} takes {_REDUCTIONS[self.op]}"
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        from anywarp.reference.atomics import operation
+
+        compute, width = operation(self.op, self.type), types.width(self.type) // 8
+        for operands in lanes.values():
+            given = self.named(operands)
+            dst, src, size = given["dst"], given["src"], given["size"]
+            if dst % 16 or src % 16 or size % 16:
+                memory.load(dst | src | size | 1, 16)  # faults
+            for at in range(0, size, width):
+                memory.store(dst + at, width, compute(memory.load(dst + at, width), memory.load(src + at, width)))
+            if "mbar" in given:
+                report(memory, given["mbar"], size)
+        return {}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        from anywarp.lower.atomics import update_one
+        from anywarp.lower.copies import PerLane, counted_loop
+
+        given = self.named(op.operands)
+        target, _ = self.spaces()
+        is_shared = target != "global"
+        per_lane = PerLane(w)
+        places = [w.place(space, given[name]) for name, space in (("dst", "shared" if is_shared else "global"), ("src", "shared"))]
+        for place in places:
+            w.check_alignment(place, 16)
+        to, origin = (per_lane.pointer(p) for p in places)
+        bar = per_lane.pointer(w.place("shared", given["mbar"])) if "mbar" in given else None
+        size = per_lane.number(given["size"], "i32")
+        width = types.width(self.type)
+        elem = f"i{width}"
+
+        def one(lane: Any) -> None:
+            count = w.zext(size(lane), "i64")
+            into, values = to(lane), origin(lane)
+
+            def element(index: Any) -> None:
+                at = w.mul(index, w.const("i64", width // 8))
+                value = w.load(elem, 1, w.offset(values, at), width // 8)
+                update_one(w, w.offset(into, at), elem, self.op, self.type, [value], is_shared, "monotonic")
+
+            counted_loop(w, w.binary("udiv", count, w.const("i64", width // 8)), element)
+            if bar is not None:
+                lower_report(w, bar(lane), count)
+
+        w.each_lane(w.active, one)
+
+
+@instruction
+class BulkHint(_Bulk):
+    """cp.async.bulk.prefetch: a hint; commit_group and wait_group: all has been done already"""
+
+    syntax = (
+        f"cp.async.bulk.prefetch.L2.global{_HINT} [src], size{{, policy}}",
+        "cp.async.bulk.commit_group",
+        "cp.async.bulk.wait_group{.read} n",
+    )
+    section = "9.7.9.25.4.3"
+    reads = False
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        return {}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        return None
