@@ -133,6 +133,7 @@ void Resident::start(const abi::Launch& launch, std::uint64_t index) {
     warps_[w].exists = mask;
     warps_[w].live = mask;
     live_[w] = mask;
+    threads_[w] = threads;
     yield_pc_[w] = ~0u;
     cluster_phase_[w] = 0;
   }
@@ -188,8 +189,9 @@ bool Resident::arrive(std::uint32_t index, abi::Warp& warp, bool blocks) {
 }
 
 void Resident::lanes_exited(std::uint32_t index, std::uint32_t live) {
-  const auto gone = static_cast<std::uint32_t>(std::popcount(live_[index]) - std::popcount(live));
+  const std::uint32_t gone = threads_[index] - static_cast<std::uint32_t>(std::popcount(live));
   live_[index] = live;
+  threads_[index] -= gone;
   live_threads_ -= gone;
   progress_ = true;
   // Those who have exited are no longer expected.
@@ -234,6 +236,9 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
     progress_ = false;
     std::uint32_t ready = ready_;
     ready_ = 0;
+    // The common case, all threads at barrier 0, is counted in registers and entered once a round: a warp arrives once in a round at
+    // most, and the barrier cannot complete before all who live have arrived.
+    std::uint32_t arrived = 0, waiting = 0;
     while (ready != 0) {
       const auto index = static_cast<std::uint32_t>(std::countr_zero(ready));
       const std::uint32_t bit = 1u << index;
@@ -249,6 +254,11 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
       if (warp.live != live_[index]) lanes_exited(index, warp.live);
       switch (status) {
         case abi::Status::BARRIER:
+          if ((warp.barrier_id | warp.barrier_threads | warp.barrier_reduction) == 0 && warp.arrived == live_[index]) [[likely]] {
+            arrived += threads_[index];
+            waiting |= bit;
+            break;
+          }
           if (!arrive(index, warp, true)) [[unlikely]]
             invalid_barrier(warp);
           break;
@@ -283,6 +293,13 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
           break;
         case abi::Status::EXITED: break;
       }
+    }
+    if (waiting != 0) {
+      Barrier& b = barriers_[0];
+      b.arrived += arrived;
+      b.waiting |= waiting;
+      active_barriers_ |= 1;
+      if (b.arrived >= live_threads_) complete(0);
     }
     moved |= progress_;
     ready_ = next_ready_;

@@ -83,6 +83,7 @@ class Resident {
   bool progress_ = false;
   Barrier barriers_[16];
   std::uint32_t live_[32];         // lanes of each warp as counted in live_threads_
+  std::uint32_t threads_[32];      // how many they are
   std::uint32_t yield_pc_[32];     // where each warp polled last
   std::uint32_t cluster_phase_[32];
   ClusterState* cluster_ = nullptr;
