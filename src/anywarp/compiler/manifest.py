@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from anywarp.ir.build import parameters
+from anywarp.ir.decode import constant
 from anywarp.ir.flatten import variable_alignment, variable_bytes
 from anywarp.isa import types
 from anywarp.pipeline import CompiledKernel
@@ -33,12 +34,14 @@ class Writer:
         self.parts.append(struct.pack("<Q", value & ((1 << 64) - 1)))
         return self
 
-    def bytes(self, value: bytes) -> Writer:
+    def data(self, value: bytes) -> Writer:
+        """`bytes` of the protocol: a u32 length and the bytes."""
         self.parts += [struct.pack("<I", len(value)), value]
         return self
 
-    def str(self, value: str) -> Writer:
-        return self.bytes(value.encode())
+    def text(self, value: str) -> Writer:
+        """`str` of the protocol."""
+        return self.data(value.encode())
 
     def done(self) -> bytes:
         return b"".join(self.parts)
@@ -61,9 +64,7 @@ def initial_data(variable: tree.Variable) -> tuple[bytes, list[tuple[int, int, s
         if isinstance(item, tree.Integer):
             value = item.value
         elif isinstance(item, tree.Float):
-            from anywarp.ir.decode import Decoder
-
-            value = Decoder.constant(None, item, f"f{8 * width}" if width > 2 else "f16").value  # type: ignore[arg-type]
+            value = constant(item, f"f{8 * width}" if width > 2 else "f16").value
         else:
             mask, symbol = (item.mask, item.symbol) if isinstance(item, tree.MaskedSymbol) else ((1 << 64) - 1, item)
             relocations.append((place, width, symbol.name, symbol.offset, mask))
@@ -74,12 +75,12 @@ def initial_data(variable: tree.Variable) -> tuple[bytes, list[tuple[int, int, s
 
 def module_manifest(module: tree.Module) -> bytes:
     """The manifest of a module."""
-    w = Writer().u32(VERSION).str(module.target)
+    w = Writer().u32(VERSION).text(module.target)
     entries = [f for f in module.functions.values() if f.kind == "entry" and f.body is not None]
     w.u32(len(entries))
     for entry in entries:
         places = parameters(entry)
-        w.str(entry.name).u32(max((p.offset + p.bytes for p in places), default=0)).u32(len(places))
+        w.text(entry.name).u32(max((p.offset + p.bytes for p in places), default=0)).u32(len(places))
         for p in places:
             w.u32(p.offset, p.bytes, p.alignment)
         d = entry.directives
@@ -95,15 +96,15 @@ def module_manifest(module: tree.Module) -> bytes:
         )
         if v.linkage == "":
             flags |= UNNAMED
-        w.str(v.name).u32(1 if v.space == "global" else 2).u64(variable_bytes(v)).u32(variable_alignment(v), flags).bytes(data).u32(
+        w.text(v.name).u32(1 if v.space == "global" else 2).u64(variable_bytes(v)).u32(variable_alignment(v), flags).data(data).u32(
             len(relocations)
         )
         for place, size, symbol, addend, mask in relocations:
-            w.u64(place).u32(size).str(symbol).u64(addend).u64(mask)
+            w.u64(place).u32(size).text(symbol).u64(addend).u64(mask)
     functions = [f.name for f in module.functions.values() if f.kind == "func" and f.body is not None]
     w.u32(len(functions))
     for name in functions:
-        w.str(name)
+        w.text(name)
     return w.done()
 
 
@@ -139,10 +140,10 @@ def kernel_manifest(entry: str, compiled: CompiledKernel) -> bytes:
     """The manifest of a compiled kernel, with its object."""
     lowered, function = compiled.lowered, compiled.function
     flags = (USES_DYNAMIC_SHARED if function.uses_dynamic_shared else 0) | (MAY_SPIN if lowered.may_spin else 0)
-    w = Writer().u32(VERSION).str(entry).u32(STEPPED if lowered.is_stepped else STRAIGHT).str(lowered.function)
+    w = Writer().u32(VERSION).text(entry).u32(STEPPED if lowered.is_stepped else STRAIGHT).text(lowered.function)
     w.u32(lowered.frame_bytes, lowered.local_bytes, lowered.static_shared_bytes, flags, estimated_registers(compiled)).u32(
         len(function.symbols)
     )
     for name in function.symbols:
-        w.str(name)
-    return w.bytes(compiled.object).done()
+        w.text(name)
+    return w.data(compiled.object).done()

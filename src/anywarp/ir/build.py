@@ -1,18 +1,19 @@
 """A PTX entry to an `ir.Function`: flattened, decoded, cut into blocks, loops put in order, turned into SSA.
 
 The steps, each over the whole kernel: flatten (scopes, inlining) → decide which call parameters are registers → decode into blocks of
-operations over registers → remove what is unreachable, give every loop one latch → place phis (pruned by liveness, and at loop exits, so that no
-value leaves a loop but through a phi) → rename.
+operations over registers → remove what is unreachable, give every loop one latch → place phis (pruned by liveness, and at loop exits, so
+that no value leaves a loop but through a phi) → rename.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from anywarp.analysis import cfg
 from anywarp.ir import builtin, model
-from anywarp.ir.decode import Decoder, RawOperation, access_type
+from anywarp.ir.decode import Decoder, RawAddress, RawOperation, RawScalar, access_type
 from anywarp.ir.flatten import (
     Flat,
     FlatCall,
@@ -25,7 +26,7 @@ from anywarp.ir.flatten import (
     variable_alignment,
     variable_bytes,
 )
-from anywarp.ir.model import Address, Constant, Undefined, Value
+from anywarp.ir.model import Address, Constant, Scalar, Undefined, Value
 from anywarp.ir.names import CallParameter, LabelName, Register, Scope
 from anywarp.isa import types
 from anywarp.ptx import tree
@@ -134,7 +135,7 @@ class _RawBlock:
     name: str
     operations: list[RawOperation] = field(default_factory=list)
     kind: str = "fall"  # "jump", "branch", "switch", "exit", "fall"
-    condition: Any = None  # Register for branch and switch
+    condition: RawScalar | None = None  # of a branch or switch
     targets: list[str] = field(default_factory=list)
     is_uniform: bool = False
     line: int = 0
@@ -412,9 +413,9 @@ class _Ssa:
         for i, d in enumerate(self.idom):
             if i:
                 children[d].append(i)
-        stacks: dict[int, list[Any]] = {}
+        stacks: dict[int, list[Scalar]] = {}
 
-        def current(r: Any) -> Any:
+        def current(r: RawScalar) -> Scalar:
             if not isinstance(r, Register):
                 return r
             stack = stacks.get(r.index)
@@ -424,8 +425,8 @@ class _Ssa:
         while work:
             i, pushed = work.pop()
             if pushed is not None:
-                for r in pushed:
-                    stacks[r].pop()
+                for register in pushed:
+                    stacks[register].pop()
                 continue
             pushed = []
             block, raw = blocks[i], self.raw[i]
@@ -458,12 +459,14 @@ class _Ssa:
             work += [(c, None) for c in reversed(children[i])]
         return blocks
 
-    def _terminator(self, raw: _RawBlock, targets: list[model.Block], current: Any) -> model.Terminator:
+    def _terminator(self, raw: _RawBlock, targets: list[model.Block], current: Callable[[RawScalar], Scalar]) -> model.Terminator:
         if raw.kind == "jump":
             return model.Jump(targets[0])
         if raw.kind == "branch":
+            assert raw.condition is not None
             return model.Branch(current(raw.condition), targets[0], targets[1], raw.is_uniform)
         if raw.kind == "switch":
+            assert raw.condition is not None
             return model.Switch(current(raw.condition), targets)
         return model.Exit()
 
@@ -483,17 +486,18 @@ def _registers(op: RawOperation) -> list[Register]:
             found.append(operand)
         elif type(operand) is tuple:
             found += [o for o in operand if type(o) is Register]
-        elif type(operand) is Address and type(operand.base) is Register:
+        elif type(operand) is RawAddress and type(operand.base) is Register:
             found.append(operand.base)
     if type(op.guard) is Register:
         found.append(op.guard)
     return found
 
 
-def _map(operand: Any, current: Any) -> Any:
+def _map(operand: Any, current: Callable[[RawScalar], Scalar]) -> Any:
+    """An operand over values, by the value that each register has."""
     if type(operand) is tuple:
         return tuple(current(o) for o in operand)
-    if type(operand) is Address:
+    if type(operand) is RawAddress:
         return Address(current(operand.base), operand.offset)
     return current(operand)
 
@@ -505,6 +509,3 @@ def _bits(mask: int) -> list[int]:
         result.append(low.bit_length() - 1)
         mask ^= low
     return result
-
-
-__all__ = ["Constant", "build", "parameters"]

@@ -1,17 +1,18 @@
 """One flat PTX instruction to operations over registers (not yet SSA): chooses the declaration, reads operands, adapts widths.
 
-What PTX says implicitly becomes explicit here: special registers, addresses of variables, registers that are wider than an operand's type, negated
-predicates, guards of pure instructions (a select), call parameters.
+What PTX says implicitly becomes explicit here: special registers, addresses of variables, registers that are wider than an operand's type,
+negated predicates, guards of pure instructions (a select), call parameters.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 from anywarp.ir import builtin
 from anywarp.ir.flatten import FlatCall, FlatMove, FlatService, Flattener, Signature
-from anywarp.ir.model import Address, Constant
+from anywarp.ir.model import Constant
 from anywarp.ir.names import (
     ArgumentParameter,
     CallParameter,
@@ -27,15 +28,33 @@ from anywarp.isa import base, special_registers, types
 from anywarp.ptx import tree
 from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
 
+RawScalar = Register | Constant
+
+
+@dataclass(frozen=True, slots=True)
+class RawAddress:
+    """A `model.Address` whose base is a register or a constant: `base` plus `offset` bytes."""
+
+    base: RawScalar
+    offset: int = 0
+
 
 class RawOperation:
-    """An operation whose operands and results are registers."""
+    """An operation whose operands (`RawScalar`, `RawAddress`, tuples of `RawScalar`) and results are registers."""
 
     __slots__ = ("extra", "guard", "line", "op", "operands", "result_types", "results", "types")
 
-    def __init__(self, op: Any, operands: list[Any], types: list[Any], results: list[Register], result_types: list[str], line: int) -> None:
+    def __init__(
+        self,
+        op: base.Instruction,
+        operands: list[Any],
+        types: list[Any],
+        results: list[Register],
+        result_types: list[str],
+        line: int,
+    ) -> None:
         self.op, self.operands, self.types, self.results, self.result_types, self.line = op, operands, types, results, result_types, line
-        self.guard: Any = None
+        self.guard: RawScalar | None = None
         self.extra: Any = None
 
 
@@ -52,12 +71,12 @@ class Decoder:
 
     # ------------------------------------------------------------------------------------------------ registers and temporaries
 
-    def builtin(self, op: builtin.Builtin, operands: list[Any], types_: list[str], width: int, line: int) -> Register:
+    def builtin(self, op: base.Lane, operands: list[Any], types_: list[str], width: int, line: int) -> Register:
         result = self.counter.register(width)
         self.out.append(RawOperation(op, operands, types_, [result], ["pred" if width == 1 else f"b{width}"], line))
         return result
 
-    def resized(self, register: Any, width: int, signed: bool, line: int) -> Any:
+    def resized(self, register: RawScalar, width: int, signed: bool, line: int) -> RawScalar:
         if isinstance(register, Constant):
             value = register.value
             if signed and value >> (register.width - 1) & 1:
@@ -88,7 +107,7 @@ class Decoder:
     def entity(self, name: str, scope: Scope, line: int) -> Entity:
         return scope.find(name) or self.flattener.module_entity(name, line)
 
-    def symbol_value(self, symbol: tree.Symbol, scope: Scope, width: int, line: int) -> Any:
+    def symbol_value(self, symbol: tree.Symbol, scope: Scope, width: int, line: int) -> RawScalar:
         """The address of a variable in its own state space (generic for `generic(x)`)."""
         entity = self.entity(symbol.name, scope, line)
         offset = symbol.offset
@@ -110,27 +129,13 @@ class Decoder:
             return Constant(entity.local_offset + offset, width)
         raise PtxError(f"{symbol.name!r} cannot be used as a value", line)
 
-    def constant(self, operand: tree.Integer | tree.Float, type: str) -> Constant:
-        """A constant's bits in an operand of a type: floats are rounded to it, integers wrap."""
-        width = types.width(type)
-        if isinstance(operand, tree.Integer):
-            return Constant(operand.value & ((1 << width) - 1), width)
-        bits = operand.bits
-        if operand.width == 64 and width == 32:
-            bits = struct.unpack("<I", struct.pack("<f", _clamp(struct.unpack("<d", struct.pack("<Q", bits))[0])))[0]
-        elif operand.width == 64 and width == 16:
-            bits = struct.unpack("<H", struct.pack("<e", struct.unpack("<d", struct.pack("<Q", bits))[0]))[0]
-        elif operand.width == 32 and width == 64:
-            bits = struct.unpack("<Q", struct.pack("<d", struct.unpack("<f", struct.pack("<I", bits))[0]))[0]
-        return Constant(bits & ((1 << width) - 1), width)
-
     # ------------------------------------------------------------------------------------------------ operands
 
-    def source(self, operand: tree.Operand, type: str, scope: Scope, line: int) -> Any:
+    def source(self, operand: tree.Operand, type: str, scope: Scope, line: int) -> RawScalar:
         """A source operand of a PTX type: a Register of exactly its width, or a Constant."""
         width = types.width(type)
         if isinstance(operand, (tree.Integer, tree.Float)):
-            return self.constant(operand, type)
+            return constant(operand, type)
         if isinstance(operand, tree.Register):
             entity = scope.find(operand.name)
             if isinstance(entity, Register):
@@ -154,7 +159,7 @@ class Decoder:
             )
         raise PtxError(f"an operand of type .{type} cannot be {operand!r}", line)
 
-    def address(self, operand: tree.Operand, scope: Scope, line: int) -> Address:
+    def address(self, operand: tree.Operand, scope: Scope, line: int) -> RawAddress:
         """A memory operand in the instruction's state space."""
         if isinstance(operand, (tree.Symbol, tree.Register)):
             operand = tree.Address(
@@ -163,15 +168,15 @@ class Decoder:
         if not isinstance(operand, tree.Address):
             raise PtxError(f"expected an address in brackets, found {operand!r}", line)
         if operand.base is None:
-            return Address(Constant(operand.offset & ((1 << 64) - 1), 64))
+            return RawAddress(Constant(operand.offset & ((1 << 64) - 1), 64))
         if isinstance(operand.base, tree.Register):
             entity = scope.find(operand.base.name)
             if isinstance(entity, Register):
-                return Address(entity, operand.offset)  # type: ignore[arg-type]
+                return RawAddress(entity, operand.offset)
             base_symbol = tree.Symbol(operand.base.name, operand.offset)
         else:
             base_symbol = tree.Symbol(operand.base.name, operand.base.offset + operand.offset, operand.base.generic)
-        return Address(self.symbol_value(base_symbol, scope, 64, line))
+        return RawAddress(self.symbol_value(base_symbol, scope, 64, line))
 
     # ------------------------------------------------------------------------------------------------ instructions
 
@@ -199,6 +204,9 @@ class Decoder:
         """Appends the operations of one instruction that is no branch."""
         line = instruction.line
         opcode = instruction.opcode
+        operands_flat = tree.flat_operands(instruction.operands)
+        if operands_flat is not instruction.operands:
+            instruction = replace(instruction, operands=operands_flat)
         if opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and self._parameter_access(instruction, scope):
             return
         op = self.select_declaration(instruction, scope)
@@ -245,18 +253,24 @@ class Decoder:
             else:
                 operands.append(self.source(operand, type, scope, line))
             operand_types.append(type)
-        if getattr(op, "reads_carry", False):
+        if op.reads_carry:
             operands.append(self.carry)
             operand_types.append("pred")
-        if getattr(op, "writes_carry", False):
+        if op.writes_carry:
             targets.append((self.carry, "pred"))
         self._emit(op, operands, operand_types, targets, guard, line)
 
     def _emit(
-        self, op: Any, operands: list[Any], operand_types: list[Any], targets: list[tuple[Register, str]], guard: Any, line: int
+        self,
+        op: base.Instruction,
+        operands: list[Any],
+        operand_types: list[Any],
+        targets: list[tuple[Register, str]],
+        guard: Register | None,
+        line: int,
     ) -> None:
         results: list[Register] = []
-        after: list[tuple[Any, Register, str]] = []
+        after: list[tuple[Register, Register, str]] = []
         for register, type in targets:
             width = types.width(type)
             if guard is None and register.width == width:
@@ -270,7 +284,7 @@ class Decoder:
             operation.guard = guard
         self.out.append(operation)
         for temporary, register, type in after:
-            value = temporary
+            value: RawScalar = temporary
             if register.width != temporary.width:
                 value = self.resized(value, register.width, types.is_signed(type), line)
             name = "pred" if register.width == 1 else f"b{register.width}"
@@ -300,7 +314,7 @@ class Decoder:
             return False
         entity = scope.find(address.base.name)
         offset = address.offset + (address.base.offset if isinstance(address.base, tree.Symbol) else 0)
-        type, count = access_type(instruction.opcode)
+        type, _ = access_type(instruction.opcode)
         bits = types.width(type)
         data = instruction.operands[1 if not is_load else 0]
         elements = data.elements if isinstance(data, tree.Vector) else (data,)
@@ -308,8 +322,8 @@ class Decoder:
         guard = self.predicate(instruction.guard, instruction.guard_negated, scope, line) if instruction.guard else None
         if isinstance(entity, KernelParameter) and is_load:
             for i, element in enumerate(elements):
-                op = builtin.LoadParameter(entity.offset + offset + i * bits // 8, bits)
-                self._emit(op, [], [], [self._target(element, type, scope, line)], guard, line)
+                load = builtin.LoadParameter(entity.offset + offset + i * bits // 8, bits)
+                self._emit(load, [], [], [self._target(element, type, scope, line)], guard, line)
             return True
         if isinstance(entity, ArgumentParameter):
             moved: tree.Operand = tree.Address(None, entity.offset + offset)
@@ -367,7 +381,7 @@ class Decoder:
                 assert parameter.local_offset is not None
                 self.out.append(
                     RawOperation(
-                        load, [Address(Constant(parameter.local_offset + offset, 64))], ["b64"], [register], [f"b{8 * size}"], line
+                        load, [RawAddress(Constant(parameter.local_offset + offset, 64))], ["b64"], [register], [f"b{8 * size}"], line
                     )
                 )
             parts.append((offset, register))
@@ -380,9 +394,11 @@ class Decoder:
         operands: list[Any] = []
         operand_types: list[Any] = []
         candidates: list[tuple[str, int]] = []
-        name = item.target if isinstance(item.target, str) else None
-        if name is None:
-            operands.append(self.source(item.target, "b64", item.scope, item.line))  # type: ignore[arg-type]
+        name: str | None = None
+        if isinstance(item.target, str):
+            name = item.target
+        else:
+            operands.append(self.source(item.target, "b64", item.scope, item.line))
             operand_types.append("b64")
             for function in self.flattener.module.functions.values():
                 if (
@@ -410,7 +426,7 @@ class Decoder:
                         tree.Instruction(("st", "local", type_), (tree.Address(None), tree.Register("%r")), item.line)
                     )
                     assert parameter.local_offset is not None
-                    address = Address(Constant(parameter.local_offset + offset, 64))
+                    address = RawAddress(Constant(parameter.local_offset + offset, 64))
                     stores.append(RawOperation(store, [address, register], ["b64", type_], [], [], item.line))
         self._emit(
             builtin.CallFunction(name, candidates, arguments, results, item.signature.bytes),
@@ -444,6 +460,21 @@ def access_type(opcode: tuple[str, ...]) -> tuple[str, int]:
         if part in ("v2", "v4", "v8"):
             count = int(part[1])
     return opcode[-1], count
+
+
+def constant(operand: tree.Integer | tree.Float, type: str) -> Constant:
+    """A constant's bits in an operand of a PTX type: floats are rounded to it, integers wrap."""
+    width = types.width(type)
+    if isinstance(operand, tree.Integer):
+        return Constant(operand.value & ((1 << width) - 1), width)
+    bits = operand.bits
+    if operand.width == 64 and width == 32:
+        bits = struct.unpack("<I", struct.pack("<f", _clamp(struct.unpack("<d", struct.pack("<Q", bits))[0])))[0]
+    elif operand.width == 64 and width == 16:
+        bits = struct.unpack("<H", struct.pack("<e", struct.unpack("<d", struct.pack("<Q", bits))[0]))[0]
+    elif operand.width == 32 and width == 64:
+        bits = struct.unpack("<Q", struct.pack("<d", struct.unpack("<f", struct.pack("<I", bits))[0]))[0]
+    return Constant(bits & ((1 << width) - 1), width)
 
 
 def _clamp(value: float) -> float:

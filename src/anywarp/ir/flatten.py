@@ -15,6 +15,7 @@ from anywarp.ir.names import (
     CallParameter,
     Counter,
     DynamicShared,
+    Entity,
     KernelParameter,
     LabelName,
     ModuleSymbol,
@@ -132,13 +133,22 @@ def variable_alignment(variable: tree.Variable) -> int:
     return max(types.width(variable.type) // 8, 1) * (variable.vector if variable.vector != 3 else 4)
 
 
+def _take_list(operands: list[tree.Operand]) -> tuple[tree.Operand, ...]:
+    """Takes a list in parentheses off the front of a call's operands; empty where there is none."""
+    if operands and isinstance(first := operands[0], tree.Arguments):
+        del operands[0]
+        return first.items
+    return ()
+
+
 class Flattener:
     """Flattens one entry (or one function that stays a function)."""
 
     def __init__(self, module: tree.Module, function: tree.Function, caller: Flattener | None = None) -> None:
         self.module, self.function = module, function
         self.counter = Counter()
-        self.shared, self.local = caller.shared if caller else Layout(), Layout()
+        self.shared: Layout = caller.shared if caller else Layout()
+        self.local = Layout()
         self.uses_dynamic_shared = False
         self.items: list[Item] = []
         self.call_parameters: list[CallParameter] = []
@@ -248,9 +258,9 @@ class Flattener:
 
     def _call(self, call: tree.Instruction, scope: Scope) -> None:
         operands = list(call.operands)
-        results = operands.pop(0).items if operands and isinstance(operands[0], tree.Arguments) else ()
+        results = _take_list(operands)
         target = operands.pop(0)
-        arguments = operands.pop(0).items if operands and isinstance(operands[0], tree.Arguments) else ()
+        arguments = _take_list(operands)
         if not isinstance(target, tree.Symbol) or isinstance(scope.find(target.name), Register):
             self._indirect(call, target, results, arguments, operands, scope)
             return
@@ -297,7 +307,7 @@ class Flattener:
         rest: list[tree.Operand], scope: Scope,
     ) -> None:  # fmt: skip
         """A call through a register, whose prototype (or one of whose targets) gives the signature."""
-        named = scope.find(getattr(rest[0], "name", "")) if rest else None
+        named: Entity | tree.Function | None = scope.find(getattr(rest[0], "name", "")) if rest else None
         if isinstance(named, tree.CallTargets):
             named = self.module.functions.get(named.functions[0])
         if not isinstance(named, (tree.CallPrototype, tree.Function)):
