@@ -82,11 +82,11 @@ class Service:
 
 
 def _bytes(payload: bytes) -> bytes:
-    return manifest.Writer().bytes(payload).done()
+    return manifest.Writer().data(payload).done()
 
 
 def _error(code: int, message: str) -> tuple[Reply, bytes]:
-    return Reply.ERROR, manifest.Writer().u32(code).str(message).done()
+    return Reply.ERROR, manifest.Writer().u32(code).text(message).done()
 
 
 def serve(connection: socket.socket) -> None:
