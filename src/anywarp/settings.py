@@ -30,10 +30,10 @@ class Setting(Generic[T]):
         kind = type(self.default)
         if kind is bool:
             if text.lower() in ("0", "false", "no", "off", "1", "true", "yes", "on"):
-                return text.lower() in ("1", "true", "yes", "on")  # type: ignore[return-value]
+                return text.lower() in ("1", "true", "yes", "on")
             raise ValueError(f"{self.name}={text} is neither 1 nor 0")
         try:
-            return kind(text)  # type: ignore[return-value]
+            return kind(text)
         except ValueError:
             raise ValueError(f"{self.name}={text} is no {'whole number' if kind is int else 'number'}") from None
 
@@ -58,7 +58,9 @@ TRACE = Setting("ANYWARP_TRACE", "", "`1`: every API call with arguments and res
 PYTHON = Setting(
     "ANYWARP_PYTHON", "", "Interpreter that runs the compiler; it must have anywarp's dependencies.", "the one that anywarp is installed in"
 )
-PYTHONPATH = Setting("ANYWARP_PYTHONPATH", "", "Folder that holds the package `anywarp`, for the compiler.", "where libcuda.so.1 is installed")
+PYTHONPATH = Setting(
+    "ANYWARP_PYTHONPATH", "", "Folder that holds the package `anywarp`, for the compiler.", "where libcuda.so.1 is installed"
+)
 COMPILE_TIMEOUT = Setting("ANYWARP_COMPILE_TIMEOUT", 300.0, "Seconds until a compile counts as hung; the compiler is then restarted.")
 RUNTIME_DIR = Setting(
     "ANYWARP_RUNTIME_DIR", "", "Folder with `lib/libcuda.so.1`, for work on the sources.", "the installed one, else `build/native`"

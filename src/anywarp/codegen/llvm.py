@@ -5,7 +5,7 @@ O1 with LLVM's vectorisers off: the code is vector code already, and O3 was no f
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import llvmlite.binding as llvm
 
@@ -14,7 +14,7 @@ class CodegenError(Exception):
     """LLVM refused the module: a bug in the lowering. The message holds LLVM's own."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def initialise() -> None:
     """Initialises the host's target once."""
     llvm.initialize_native_target()
@@ -27,26 +27,27 @@ def host_cpu() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
-@lru_cache(maxsize=None)
+@cache
 def feature_set() -> frozenset[str]:
     """The names of the features that this machine's CPU has, for `lower.emit.Module`."""
     return frozenset(name[1:] for name in host_cpu()[1].split(",") if name.startswith("+"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def target_machine(level: int = 2) -> llvm.TargetMachine:
-    """The host's target machine: small code model, PIC, `level` of instruction selection and scheduling."""
+    """The host's target machine: small code model, PIC, `level` (0 to 3) of instruction selection and scheduling."""
     initialise()
     cpu, features = host_cpu()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
+    machine: llvm.TargetMachine = target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
+    return machine
 
 
 def parse(text: str) -> llvm.ModuleRef:
     """Parses and verifies IR text. Raises CodegenError."""
     initialise()
     try:
-        module = llvm.parse_assembly(text)
+        module: llvm.ModuleRef = llvm.parse_assembly(text)
         module.verify()
     except RuntimeError as error:
         raise CodegenError(str(error)) from error

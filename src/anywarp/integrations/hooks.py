@@ -1,12 +1,13 @@
 """Prepares client packages as they are imported: a finder in front of `sys.meta_path` that finds nothing itself.
 
-Every Python process under `anywarp run` loads this module: it imports nothing but sys, and a hook's work lies in a module of its own that is
-imported when its client is. A hook that fails says so on stderr, and the client goes on without it.
+Every Python process under `anywarp run` loads this module: it imports nothing but sys, and a hook's work lies in a module of its own that
+is imported when its client is. A hook that fails says so on stderr, and the client goes on without it.
 """
 
 from __future__ import annotations
 
 import sys
+
 TYPE_CHECKING = False  # typing's own costs ten milliseconds
 if TYPE_CHECKING:
     from typing import Any
@@ -43,18 +44,22 @@ class Finder:
             if finder is self:
                 continue
             spec = finder.find_spec(name, path, target) if hasattr(finder, "find_spec") else None
-            if spec is None:
-                continue
-            if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                run = spec.loader.exec_module
-
-                def exec_module(module: Any) -> None:
-                    run(module)
-                    call(hook, module)
-
-                spec.loader.exec_module = exec_module
-            return spec
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    call_after(spec.loader, hook)
+                return spec
         return None
+
+
+def call_after(loader: Any, hook: str) -> None:
+    """Makes one loader call a hook with the module when that has run."""
+    run = loader.exec_module
+
+    def exec_module(module: Any) -> None:
+        run(module)
+        call(hook, module)
+
+    loader.exec_module = exec_module
 
 
 def call(hook: str, *arguments: Any) -> None:

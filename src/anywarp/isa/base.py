@@ -21,7 +21,8 @@ and `reference` get a tuple of n values, and give one for a result.
 Three kinds:
 
 - `Lane`: a function of one lane's values. `lower` is written once for any number of lanes: operands arrive as `V`s of one, a few or 32
-  lanes and the emitter broadcasts as needed. f32 and f64 arrive as float and double, pred as i1, all else as raw integers of the type's width.
+  lanes and the emitter broadcasts as needed. f32 and f64 arrive as float and double, pred as i1, all else as raw integers of the type's
+  width.
 - `Warp`: a function of all active lanes' values (vote, shfl, mma). `lower(w, ...)` gets 32-lane values and `w.active`, the mask.
 - `Memory`: what reads or writes memory; `lower(w, ...)` gets addresses as shaped values.
 
@@ -31,8 +32,8 @@ Three kinds:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from anywarp.isa import types
@@ -47,7 +48,7 @@ OperandType = str | tuple[str, int]
 class OperandSpec:
     """One operand of a syntax: its name, whether it is written, whether it may be left out, whether it is an address."""
 
-    __slots__ = ("name", "is_result", "is_optional", "is_address", "can_negate", "is_pair_second")
+    __slots__ = ("can_negate", "is_address", "is_optional", "is_pair_second", "is_result", "name")
 
     def __init__(self, name: str, is_result: bool, is_optional: bool, is_address: bool, can_negate: bool, second: bool):
         self.name, self.is_result, self.is_optional = name, is_result, is_optional
@@ -57,7 +58,7 @@ class OperandSpec:
 class Slot:
     """One dotted part of a syntax: a literal or a named choice, perhaps optional."""
 
-    __slots__ = ("name", "choices", "is_optional")
+    __slots__ = ("choices", "is_optional", "name")
 
     def __init__(self, name: str, choices: frozenset[str] | None, is_optional: bool):
         self.name, self.choices, self.is_optional = name, choices, is_optional
@@ -126,8 +127,9 @@ class Instruction:
     """An instruction of the manual with its modifiers decided; see the module's docstring.
 
     Class attributes that a declaration may set: `syntax`, `modifiers` (name to choices, separated by spaces), `section` (of the PTX ISA
-    manual), `since` (first PTX version), `target` (first sm), `results` (names of written operands; default: the first, and the second
-    of a pair), `types` (operand name to type), `ulp` (largest error of an approximate result in units in the last place; None: exact to the bit).
+    manual), `since` (first PTX version), `target` (first sm), `results` (names of written operands; default: the first, and the second of
+    a pair), `types` (operand name to type), `ulp` (largest error of an approximate result in units in the last place; None: exact to the
+    bit). The modifiers become attributes of the instance; a declaration that uses one annotates it (`rnd: str | None`, `sat: bool`).
     """
 
     syntax: ClassVar[str | tuple[str, ...]]
@@ -264,7 +266,7 @@ def declarations() -> Iterable[type[Instruction]]:
     return dict.fromkeys(cls for classes in _REGISTRY.values() for cls in classes)
 
 
-@lru_cache(maxsize=None)
+@cache
 def resolve(opcode: tuple[str, ...]) -> tuple[Instruction, ...]:
     """The instructions that an opcode can mean (several where operands decide), each checked; empty if none is declared."""
     found: list[Instruction] = []
@@ -288,6 +290,3 @@ def mnemonics() -> Iterable[str]:
 def element_width(type: OperandType) -> int:
     """Register width in bits of an operand (of one element of a vector)."""
     return types.width(type if isinstance(type, str) else type[0])
-
-
-Lowering = Callable[..., Any]

@@ -1,7 +1,7 @@
 """What lives across a cut, and what of it is cheaper to compute again than to keep in the warp's frame.
 
-A value is computed again where it comes, through a few cheap pure instructions, from what is there at every entry of the function: parameters,
-thread and CTA indices, constants, addresses of variables.
+A value is computed again where it comes, through a few cheap pure instructions, from what is there at every entry of the function:
+parameters, thread and CTA indices, constants, addresses of variables.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ class Recompute:
         while changed:
             changed = False
             for block in reversed(blocks):
-                i = block.index
-                out = edge_uses[i]
+                b = block.index
+                out = edge_uses[b]
                 for s in block.successors():
                     out |= live[s.index]
-                new = uses[i] | (out & ~defs[i])
-                if new != live[i]:
-                    live[i] = new
+                new = uses[b] | (out & ~defs[b])
+                if new != live[b]:
+                    live[b] = new
                     changed = True
         self._edge_uses = edge_uses
         self._live_in = live
