@@ -210,7 +210,9 @@ class Emitter:
         return [self.broadcast(v, n) for v in values]
 
     def shuffle(self, a: V, b: V | None, lanes: Sequence[int]) -> V:
-        """A vector of chosen elements of a (0 to n-1) and b (n to 2n-1); -1 is undefined."""
+        """A vector of chosen elements of a (0 to n-1) and b (n to 2n-1); -1 is undefined. One element is a scalar."""
+        if len(lanes) == 1 and 0 <= lanes[0] < 2 * a.n:
+            return self.extract(a, lanes[0]) if b is None or lanes[0] < a.n else self.extract(b, lanes[0] - a.n)
         mask = ", ".join("i32 poison" if x < 0 else f"i32 {x}" for x in lanes)
         other = b.typed if b else f"{a.type} poison"
         return self.value(a.elem, len(lanes), f"shufflevector {a.typed}, {other}, <{len(lanes)} x i32> <{mask}>")
