@@ -42,15 +42,17 @@ class Reader:
         self.at += 4
         return value
 
-    def bytes(self) -> bytes:
+    def data(self) -> bytes:
+        """`bytes` of the protocol: a u32 length and the bytes."""
         size = self.u32()
         if self.at + size > len(self.payload):
             raise ValueError("the message is too short")
         self.at += size
         return self.payload[self.at - size : self.at]
 
-    def str(self) -> str:
-        return self.bytes().decode("utf-8", "replace")
+    def text(self) -> str:
+        """`str` of the protocol."""
+        return self.data().decode("utf-8", "replace")
 
 
 def receive(connection: socket.socket) -> tuple[int, bytes]:

@@ -37,7 +37,7 @@ class Service:
             if kind == Request.LINK:
                 return self._link(reader)
             if kind == Request.UNLOAD:
-                self.modules.pop(reader.bytes(), None)
+                self.modules.pop(reader.data(), None)
                 return Reply.DONE, b""
             return _error(UNSUPPORTED, f"the compiler knows no request {kind}")
         except image.NoPtxError as error:
@@ -53,7 +53,7 @@ class Service:
             return _error(INVALID_PTX, f"internal error of the compiler, please report it:\n{tail}")
 
     def _load(self, reader: Reader) -> tuple[Reply, bytes]:
-        digest, key, data, capability = reader.bytes(), reader.bytes(), reader.bytes(), reader.u32()
+        digest, key, data, capability = reader.data(), reader.data(), reader.data(), reader.u32()
         text = pipeline.read_image(data, (capability // 10, capability % 10))
         module = pipeline.read_module(text)
         self.modules[digest] = module
@@ -62,7 +62,7 @@ class Service:
         return Reply.MODULE, _bytes(result)
 
     def _compile(self, reader: Reader) -> tuple[Reply, bytes]:
-        digest, key, entry, variant = reader.bytes(), reader.bytes(), reader.str(), reader.str()
+        digest, key, entry, variant = reader.data(), reader.data(), reader.text(), reader.text()
         module = self.modules.get(digest)
         if module is None:
             return _error(NOT_FOUND, "the module is not loaded in this compiler")
@@ -74,7 +74,7 @@ class Service:
     def _link(self, reader: Reader) -> tuple[Reply, bytes]:
         from anywarp.compiler import link
 
-        inputs = [(reader.str(), reader.bytes()) for _ in range(reader.u32())]
+        inputs = [(reader.text(), reader.data()) for _ in range(reader.u32())]
         capability = reader.u32()
         pair = (capability // 10, capability % 10)
         texts = [text for name, data in inputs for text in link.texts_of(name, data, pair)]

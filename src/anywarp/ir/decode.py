@@ -7,7 +7,7 @@ negated predicates, guards of pure instructions (a select), call parameters.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from anywarp.ir import builtin
