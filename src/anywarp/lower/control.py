@@ -54,6 +54,12 @@ class ControlEmitter(MemoryEmitter):
         size = sum(len(blocks[b].operations) for b in divergent)
         self.has_full = [b.index not in divergent or size <= DUPLICATION_LIMIT for b in blocks]
         self.has_masked = [b.index in divergent or is_partial for b in blocks]
+        self.lane_accesses = sum(
+            self.has_full[b.index] + self.has_masked[b.index]
+            for b in blocks
+            for op in b.operations
+            if (op.op.reads or op.op.writes) and op.operands and type(op.operands[0]) is model.Address and shapes.shape(op.operands[0].base).is_varying
+        )
         self.cuts: list[Cut] = []
         self.recompute = Recompute(self.function, shapes)
         self.frame_bytes = 0

@@ -20,9 +20,9 @@ from anywarp import abi
 from anywarp.ir.model import Address
 from anywarp.isa.shape import Shape
 from anywarp.lower.emit import WARP, V
+from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_store_each, call_store_some, load_each, store_each
 from anywarp.lower.values import Held, ValueEmitter
 
-SIZES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16}  # bytes
 
 
 @dataclass
@@ -47,6 +47,7 @@ class MemoryEmitter(ValueEmitter):
     local_bytes: int
     argument_base: V  # of a device function
     argument_bytes: int
+    lane_accesses: int  # of the kernel: how many will go lane by lane
     safe_pointer: V  # 64 readable bytes that nobody writes
 
     # ------------------------------------------------------------------------------------------------ addresses
@@ -228,7 +229,7 @@ class MemoryEmitter(ValueEmitter):
         fast = lambda: self._load_shaped(place, elem, count, volatile)  # noqa: E731
         if place.condition is None:
             return fast()
-        return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, volatile), likely=True)
+        return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, volatile, is_cold=True), likely=True)
 
     def _load_shaped(self, place: Place, elem: str, count: int, volatile: bool) -> list[V]:
         size = SIZES[elem]
@@ -293,27 +294,20 @@ class MemoryEmitter(ValueEmitter):
             out.append(self.concat(pieces))
         return out
 
-    def _gather(self, pointers: V, elem: str, count: int, volatile: bool) -> list[V]:
-        """Lane by lane; lanes that are off read at a safe place."""
+    def _gather(self, pointers: V, elem: str, count: int, volatile: bool, is_cold: bool = False) -> list[V]:
+        """Lane by lane; lanes that are off read at a safe place. `is_cold`: on a slow path."""
         if not self.is_full:
             pointers = self.select(self.lanes_of(self.active), pointers, self.broadcast(self.safe_pointer, WARP))
-        size = SIZES[elem]
+        if is_cold or self.lane_accesses > INLINE_SITES:
+            return call_load_each(self, pointers, elem, count, volatile, self.scratch(elem, WARP * count))
         if count == 1 and not volatile and elem in ("i32", "i64"):
             vector = f"<{WARP} x {elem}>"
             name = f"llvm.masked.gather.v{WARP}{elem}.v{WARP}p0"
             self.module.declare(name, f"declare {vector} @{name}(<{WARP} x ptr>, <{WARP} x i1>, {vector})")
             lanes = self.const("i1", 1, WARP)
-            return [
-                self.value(
-                    elem, WARP, f"call {vector} @{name}(<{WARP} x ptr> align {size} {pointers.name}, {lanes.typed}, {vector} poison)"
-                )
-            ]
-        if count == 1:
-            return [self.concat([self.load(elem, 1, self.extract(pointers, lane), size, volatile=volatile) for lane in range(WARP)])]
-        wholes = [self.load(elem, count, self.extract(pointers, lane), size, volatile=volatile) for lane in range(WARP)]
-        level = wholes
-        joined = self.concat(level)  # 32 * count elements
-        return [self.shuffle(joined, None, range(i, joined.n, count)) for i in range(count)]
+            call = f"call {vector} @{name}(<{WARP} x ptr> align {SIZES[elem]} {pointers.name}, {lanes.typed}, {vector} poison)"
+            return [self.value(elem, WARP, call)]
+        return load_each(self, pointers, elem, count, volatile)
 
     # ------------------------------------------------------------------------------------------------ stores
 
@@ -338,7 +332,7 @@ class MemoryEmitter(ValueEmitter):
             return []
 
         def slow() -> list[V]:
-            self._scatter(place.lanes(), [v() for v in values], elem, volatile)
+            self._scatter(place.lanes(), [v() for v in values], elem, volatile, is_cold=True)
             return []
 
         self.choose(place.condition, fast, slow, likely=True)
@@ -374,14 +368,17 @@ class MemoryEmitter(ValueEmitter):
             return
         self._scatter(place.lanes(), [v() for v in values], elem, volatile)
 
-    def _scatter(self, pointers: V, values: list[V], elem: str, volatile: bool) -> None:
+    def _scatter(self, pointers: V, values: list[V], elem: str, volatile: bool, is_cold: bool = False) -> None:
         """Lane by lane, in ascending order (the highest lane wins where two write the same place)."""
         size = SIZES[elem]
         if self.is_full:
-            for lane in range(WARP):
-                pointer = self.extract(pointers, lane)
-                for i, v in enumerate(values):
-                    self.store(self.extract(v, lane), self.offset(pointer, size * i), size, volatile)
+            if is_cold or self.lane_accesses > INLINE_SITES:
+                call_store_each(self, pointers, values, elem, volatile)
+            else:
+                store_each(self, pointers, values, elem, volatile)
+            return
+        if is_cold or self.lane_accesses > INLINE_SITES:
+            call_store_some(self, pointers, values, elem, volatile, self.active)
             return
         where = self.scratch("ptr")
         self.store(pointers, where, 64)
