@@ -1,8 +1,8 @@
 """`import anywarp.auto`: this process, and those that it starts, find our CUDA driver. Import it before any CUDA package.
 
-For notebooks and test-suites (`pytest -p anywarp`), where no `anywarp run` stands in front. The driver is loaded by its path for all to see;
-whoever asks for `libcuda.so.1` later gets it, since the loader knows it by that name. Raises RuntimeError where another libcuda.so.1 is loaded
-already, and runtime_paths.RuntimeNotFound where ours is not built.
+For notebooks and test-suites (`pytest -p anywarp`), where no `anywarp run` stands in front. The driver is loaded by its path for all to
+see; whoever asks for `libcuda.so.1` later gets it, since the loader knows it by that name. Raises RuntimeError where another libcuda.so.1
+is loaded already, and runtime_paths.RuntimeNotFound where ours is not built.
 """
 
 from __future__ import annotations

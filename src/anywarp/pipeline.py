@@ -1,9 +1,10 @@
 """The stages from an image's bytes to a compiled kernel, in order, one type an arrow. Read this file first.
 
-    bytes --image--> Image --ptx--> tree.Module --ir--> ir.Function --analyses--> Shapes --llvm--> LLVM IR --llvm-opt--> LLVM IR --asm--> object
+    bytes --image--> Image --ptx--> tree.Module --ir--> ir.Function --analyses--> Shapes
+          --llvm--> LLVM IR --llvm-opt--> LLVM IR --asm--> object
 
-An image is read and parsed once; kernels are built, lowered and compiled one by one, each for the variant that a launch needs. Every stage can
-be looked at: `anywarp dump --after=STAGE FILE`.
+An image is read and parsed once; kernels are built, lowered and compiled one by one, each for the variant that a launch needs. Every stage
+can be looked at: `anywarp dump --after=STAGE FILE`.
 """
 
 from __future__ import annotations

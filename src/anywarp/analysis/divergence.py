@@ -1,7 +1,8 @@
 """Where the lanes of a warp part, and where values show it.
 
-Three sources of divergence (docs/architecture.md section 2): the branch whose condition differs between lanes; synchronisation dependence: a block that
-lanes reach on different paths from such a branch, so that its phis differ between them; and values that leave a loop in different iterations.
+Three sources of divergence (docs/architecture.md section 2): the branch whose condition differs between lanes; synchronisation dependence:
+a block that lanes reach on different paths from such a branch, so that its phis differ between them; and values that leave a loop in
+different iterations.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def effects_of(graph: Graph, branch: int) -> Effects:
     """The effects of a divergent branch at the end of a block.
 
     Labels spread from the branch's successors in layout order: a block's label is the successor through which all lanes that come to it
-    passed; where two labels meet is a join, which is a label of its own from there on. Back edges are looked at one by one: a loop around the branch
-    whose latch and exits see different labels is left by lanes in different iterations.
+    passed; where two labels meet is a join, which is a label of its own from there on. Back edges are looked at one by one: a loop around
+    the branch whose latch and exits see different labels is left by lanes in different iterations.
     """
     effects = Effects()
     stop = graph.ipdom[branch]

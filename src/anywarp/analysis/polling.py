@@ -1,8 +1,8 @@
 """Loops that wait for somebody: they poll memory until another thread has written it.
 
-A loop polls where the condition of one of its exits hangs, inside the loop, on a volatile, relaxed or acquire load, on an atomic exchange, or on a
-compare-and-swap whose expected value does not change in the loop (a lock). A compare-and-swap that expects what it just read is a retry, not a wait:
-each round some lane succeeds.
+A loop polls where the condition of one of its exits hangs, inside the loop, on a volatile, relaxed or acquire load, on an atomic exchange,
+or on a compare-and-swap whose expected value does not change in the loop (a lock). A compare-and-swap that expects what it just read is a
+retry, not a wait: each round some lane succeeds.
 """
 
 from __future__ import annotations

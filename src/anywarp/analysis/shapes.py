@@ -1,7 +1,7 @@
 """The shape of every value of a kernel, for one layout of threads in warps: an optimistic fixpoint over the SSA graph.
 
-Everything starts as unknown; operations give their results' shapes from their operands' (`isa` declares the rules), phis join theirs, divergent
-branches make the phis of their joins varying, and that repeats until nothing changes. Shapes only ever grow, so it ends.
+Everything starts as unknown; operations give their results' shapes from their operands' (`isa` declares the rules), phis join theirs,
+divergent branches make the phis of their joins varying, and that repeats until nothing changes. Shapes only ever grow, so it ends.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ A function is implemented if a header there declares its implementation at the s
 
     CUresult memAlloc(CUdeviceptr* dptr, size_t bytesize);
 
-The name is the symbol's without `cu` (`cuda`, `__cuda`), its first letter in lower case; forms of one name that differ in their parameters are
-overloads. `cuMemAlloc_v2` calls `memAlloc_v2` if that is declared, else a declared version with the same parameter types, else `memAlloc` if
-its parameters are those of the newest version.
+The name is the symbol's without `cu` (`cuda`, `__cuda`), its first letter in lower case; forms of one name that differ in their parameters
+are overloads. `cuMemAlloc_v2` calls `memAlloc_v2` if that is declared, else a declared version with the same parameter types, else
+`memAlloc` if its parameters are those of the newest version.
 
 Where a function has a twin for the per-thread default stream (`_ptds`, `_ptsz`), its implementation gets the stream to use: in place of a
 null `CUstream` parameter, or as one more, last parameter if it has none.

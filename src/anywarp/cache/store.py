@@ -1,7 +1,7 @@
 """The content-addressed store on disk: what the compiler writes and the native runtime reads (docs/architecture.md section 8).
 
-Files are private to the user, checked by digest when read, written under a temporary name and renamed, and thrown away oldest first when the
-store outgrows its bound. A cache that cannot be written is no error.
+Files are private to the user, checked by digest when read, written under a temporary name and renamed, and thrown away oldest first when
+the store outgrows its bound. A cache that cannot be written is no error.
 """
 
 from __future__ import annotations

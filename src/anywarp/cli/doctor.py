@@ -1,7 +1,7 @@
 """`anywarp doctor [FILE]`: what is installed, what will work, what is missing and the command that mends it.
 
-Without a file: the machine, the native libraries, the compiler, the cache, then client by client. With one: what a program or an image holds,
-and whether it will run. The exit status is 1 where something that Anywarp itself needs is broken, or the file will not run.
+Without a file: the machine, the native libraries, the compiler, the cache, then client by client. With one: what a program or an image
+holds, and whether it will run. The exit status is 1 where something that Anywarp itself needs is broken, or the file will not run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """numba-cuda and cuda.core: PTX goes to the driver, not to nvJitLink.
 
-Both link with nvJitLink where they find it, and what it gives is machine code, which no CPU runs. Where it is missing, they use the driver's
-`cuLink*` with PTX. They look for a library that is loaded already before they search the disk, so an empty one under nvJitLink's name (one
-without its functions) makes nvJitLink missing, for them and in this process only.
+Both link with nvJitLink where they find it, and what it gives is machine code, which no CPU runs. Where it is missing, they use the
+driver's `cuLink*` with PTX. They look for a library that is loaded already before they search the disk, so an empty one under nvJitLink's
+name (one without its functions) makes nvJitLink missing, for them and in this process only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Triton on tensors of PyTorch's CPU build: the active driver where torch.cuda is not there.
 
-Triton's CUDA driver asks torch.cuda whether it is active as soon as torch is imported, and refuses pointers that CUDA did not allocate. Here
-every address of the process is the device's too, so a CPU tensor's pointer is as good as any. A launch on CPU tensors returns when the kernel
-has run: the next line of the program may read the tensor, and nothing of torch would wait for it.
+Triton's CUDA driver asks torch.cuda whether it is active as soon as torch is imported, and refuses pointers that CUDA did not allocate.
+Here every address of the process is the device's too, so a CPU tensor's pointer is as good as any. A launch on CPU tensors returns when the
+kernel has run: the next line of the program may read the tensor, and nothing of torch would wait for it.
 
 `prepare` runs when `triton.runtime.driver` has been imported; the driver itself is made when Triton first asks for one.
 """

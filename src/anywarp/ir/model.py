@@ -1,7 +1,7 @@
 """The IR of one kernel or device function: a control-flow graph of basic blocks in SSA form.
 
-Values have widths, not types: a register of `.f32` and one of `.b32` both hold 32 bits, and each instruction's declaration says how it reads
-them. An `Operation` is one PTX instruction (its `isa` declaration with modifiers decided) or one of the few built-in ones of
+Values have widths, not types: a register of `.f32` and one of `.b32` both hold 32 bits, and each instruction's declaration says how it
+reads them. An `Operation` is one PTX instruction (its `isa` declaration with modifiers decided) or one of the few built-in ones of
 `anywarp.ir.builtin`. Operands are `Value`s, `Constant`s, `Address`es and, for vector operands, tuples of them.
 
 Invariants (checked by `anywarp.ir.verify`): every use is dominated by its definition; phis have one operand a predecessor, in order; an

@@ -1,7 +1,7 @@
 """Asynchronous copies of 4, 8 and 16 bytes a thread (PTX ISA 9.7.9.25.3 cp.async and its groups).
 
-A copy is made at once. That is legal: between the instruction and the wait that covers it PTX orders neither the reads of the source nor the writes
-of the destination against anything, so this moment is one of those allowed; a program may not look at the destination before the
+A copy is made at once. That is legal: between the instruction and the wait that covers it PTX orders neither the reads of the source nor
+the writes of the destination against anything, so this moment is one of those allowed; a program may not look at the destination before the
 wait, nor change the source. Groups therefore have nothing to wait for, and are no code at all.
 """
 

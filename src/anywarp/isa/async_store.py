@@ -1,8 +1,8 @@
 """Stores and reductions that tell an mbarrier of their bytes (PTX ISA 9.7.9.12 st.async, 9.7.13.7 red.async), and accesses to multicast
 memory (9.7.9.14 multimem).
 
-The asynchronous ones happen at once and the bytes are reported right after: between issue and report PTX orders nothing. A multicast object here
-has one device, whose memory is the only replica: the reduction over the replicas is that one value, and a store to all is a store.
+The asynchronous ones happen at once and the bytes are reported right after: between issue and report PTX orders nothing. A multicast object
+here has one device, whose memory is the only replica: the reduction over the replicas is that one value, and a store to all is a store.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Bulk copies and reductions (PTX ISA 9.7.9.25.4: cp.async.bulk, cp.reduce.async.bulk, cp.async.bulk.prefetch and bulk groups).
 
-They are made at once, as cp.async is (see `async_copy`), and the bytes reported to the mbarrier right after; groups have nothing to wait for.
+They are made at once, as cp.async is (see `async_copy`), and the bytes reported to the mbarrier right after; groups have nothing to wait
+for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Matrices between memory and fragments: ldmatrix, stmatrix (PTX ISA 9.7.14.5.15, 9.7.14.5.16) and wmma.load, wmma.store (9.7.14.4.3, 9.7.14.4.4).
+"""Matrices between memory and fragments.
+
+ldmatrix, stmatrix (PTX ISA 9.7.14.5.15, 9.7.14.5.16) and wmma.load, wmma.store (9.7.14.4.3, 9.7.14.4.4).
 
 All are built of tiles of 8 rows: a row of ldmatrix is 16 bytes at the address that one lane gives, and dword l of the eight rows is what
-lane l gets. So a tile is eight loads and, transposed, one shuffle. Fragments of wmma are in the layout of `matrix_wmma.element_position`, whose
-registers are tiles too: 8 groups of lanes by 4 lanes with `per` elements each.
+lane l gets. So a tile is eight loads and, transposed, one shuffle. Fragments of wmma are in the layout of `matrix_wmma.element_position`,
+whose registers are tiles too: 8 groups of lanes by 4 lanes with `per` elements each.
 
 Lanes that are off (a warp that the block does not fill) read at a safe place and write into scratch memory.
 """

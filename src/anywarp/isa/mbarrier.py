@@ -7,8 +7,8 @@ The object is 64 bits whose layout PTX leaves open; ours:
     bits 40-60   bytes (tx-count) that the current phase still waits for, two's complement
     bit 63       parity of the current phase
 
-A phase completes when neither arrivals nor bytes are missing; then the parity flips and the arrivals begin anew. The `state` that an arrival gives is
-the object as it was before, of which the parity and the count matter.
+A phase completes when neither arrivals nor bytes are missing; then the parity flips and the arrivals begin anew. The `state` that an
+arrival gives is the object as it was before, of which the parity and the count matter.
 
 All CTAs of a cluster run on one thread of the machine, so plain reads and writes are atomic. Waiting is polling: `test_wait` and `try_wait`
 answer at once, and a loop that hangs on the answer yields in every round (`polling`), so that those who arrive get their turn.
@@ -263,8 +263,8 @@ _ARRIVE_FORMS = (
 
 @instruction
 class Arrive(_Operation):
-    """mbarrier.arrive, mbarrier.arrive_drop: counts arrivals, perhaps after more bytes are expected; a drop also lowers what the next phases
-    wait for. The result is the object before"""
+    """mbarrier.arrive, mbarrier.arrive_drop: counts arrivals, perhaps after more bytes are expected; a drop also lowers what the next
+    phases wait for. The result is the object before"""
 
     syntax = tuple(f.format(f"mbarrier.{name}") for name in ("arrive", "arrive_drop") for f in _ARRIVE_FORMS)
     section = "9.7.13.15.13"

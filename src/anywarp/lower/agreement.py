@@ -1,7 +1,8 @@
 """Whether all lanes agree on a predicate, found with scalar code.
 
-`i < n` for an affine i changes at most once along the lanes, as long as i does not wrap: if lane 0 and lane 31 agree, all do. So the guard of a
-kernel and the condition of a grid-stride loop cost two scalar comparisons; the vector comparison is left to the one warp whose lanes part.
+`i < n` for an affine i changes at most once along the lanes, as long as i does not wrap: if lane 0 and lane 31 agree, all do. So the guard
+of a kernel and the condition of a grid-stride loop cost two scalar comparisons; the vector comparison is left to the one warp whose lanes
+part.
 """
 
 from __future__ import annotations

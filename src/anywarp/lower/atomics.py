@@ -1,8 +1,8 @@
 """Atomic read-modify-write for a warp.
 
-Shared memory belongs to one CTA, and one thread of the machine runs a CTA: plain reads and writes are atomic there. In global memory, lanes that
-all update the same place are first combined in the warp where the operation allows it and nobody asks for the old values; otherwise the
-lanes go one after the other, over the set bits of the mask.
+Shared memory belongs to one CTA, and one thread of the machine runs a CTA: plain reads and writes are atomic there. In global memory, lanes
+that all update the same place are first combined in the warp where the operation allows it and nobody asks for the old values; otherwise
+the lanes go one after the other, over the set bits of the mask.
 """
 
 from __future__ import annotations

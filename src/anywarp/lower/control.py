@@ -1,8 +1,9 @@
 """Control flow: which lanes run which block.
 
 Every block that may run with a part of the warp has a mask variable: the lanes that wait at its start. Blocks stand in layout order (loops
-contiguous, latch last), and control always goes to the first block in that order at which lanes wait: thread frontiers (Diamos et al., MICRO 2011).
-So lanes that part at a branch meet again at the earliest block that they share, and each block of a loop runs once an iteration.
+contiguous, latch last), and control always goes to the first block in that order at which lanes wait: thread frontiers (Diamos et al.,
+MICRO 2011). So lanes that part at a branch meet again at the earliest block that they share, and each block of a loop runs once an
+iteration.
 
 Blocks are emitted in up to two copies. The *full* copy runs when all 32 lanes do, without masks: a divergent branch there tests at run time
 whether the lanes really part, and only then goes over to *masked* copies. A masked block at which all lanes have met goes back to its full

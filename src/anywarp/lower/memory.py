@@ -8,7 +8,8 @@
 | anything else | lane by lane | lane by lane, inactive lanes at a safe place |
 
 Shared addresses are offsets from `Cta.shared`; they are sign-extended, so that `tile[tid - 1]` stays affine where lane 0 is off. Local
-addresses are offsets in the lane's own block of `Warp.local`. An address that is no multiple of the access's size traps (`check_alignment`).
+addresses are offsets in the lane's own block of `Warp.local`. An address that is no multiple of the access's size traps
+(`check_alignment`).
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ class MemoryEmitter(ValueEmitter):
     def check_alignment(self, place: Place, size: int) -> None:
         """Traps where an active lane's address is not a multiple of `size` bytes (a power of two).
 
-        Shared windows, local blocks and parameters begin at multiples of 16 and more, so the low bits of offsets decide. Where lanes step by
-        a multiple of the size, the first address of each row tells for all of them, and also where the shape's run-time test fails: the
+        Shared windows, local blocks and parameters begin at multiples of 16 and more, so the low bits of offsets decide. Where lanes step
+        by a multiple of the size, the first address of each row tells for all of them, and also where the shape's run-time test fails: the
         addresses then differ from the shape's by multiples of 2^32."""
         size = min(size, 16) if place.space in ("local", "argument", "param") else size
         held, shape = place.held, place.held.shape

@@ -1,7 +1,7 @@
 """Values of the IR in the emitter's hands: bases, vectors when needed, slots between blocks, run-time tests of affine shapes.
 
-A value that is used outside of its block lives in a slot, an `alloca` that LLVM turns into SSA again. That keeps the lowering free to emit a block
-more than once (for a full warp and for a part of one) and to run blocks in an order that the original dominance knows nothing of.
+A value that is used outside of its block lives in a slot, an `alloca` that LLVM turns into SSA again. That keeps the lowering free to emit
+a block more than once (for a full warp and for a part of one) and to run blocks in an order that the original dominance knows nothing of.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Functions of the CUDA device runtime that modules declare and expect the linker to provide, in PTX of our own.
 
 Programs get them from the static library cudadevrt; here a module that declares one gets its definition when it is read, so nothing of that
-library is used. Names, parameters and meanings: the public header cuda_device_runtime_api.h and the programming guide's chapter on cooperative
-groups. A barrier of the grid counts CTAs in a slot of its launch (`%gridid`); the wait is a polling loop, which the compiler makes a cut.
+library is used. Names, parameters and meanings: the public header cuda_device_runtime_api.h and the programming guide's chapter on
+cooperative groups. A barrier of the grid counts CTAs in a slot of its launch (`%gridid`); the wait is a polling loop, which the compiler
+makes a cut.
 """
 
 from __future__ import annotations

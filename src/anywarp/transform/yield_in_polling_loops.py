@@ -7,7 +7,8 @@
                                   Spin            <- a cut: the warp leaves with YIELD and comes back here
                                   jump header
 
-Legal because a cut changes no value; needed because a warp runs until a cut, and the thread that would write may be one of the same machine thread.
+Legal because a cut changes no value; needed because a warp runs until a cut, and the thread that would write may be one of the same machine
+thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Python imports this at its start under `anywarp run`, which puts this folder on PYTHONPATH.
 
-It installs the import hooks and then makes way: the folder leaves `sys.path`, and the environment's own sitecustomize, if it has one, runs as
-it would have. It must work in any environment, with or without anywarp installed, and cost next to nothing.
+It installs the import hooks and then makes way: the folder leaves `sys.path`, and the environment's own sitecustomize, if it has one, runs
+as it would have. It must work in any environment, with or without anywarp installed, and cost next to nothing.
 """
 
 import os
