@@ -151,6 +151,55 @@ WARP_STATE = Struct(
     ),
 )
 
+TENSOR_MAP = Struct(
+    "TensorMap",
+    "What a CUtensorMap (128 bytes, opaque to programs) holds here: written by cuTensorMapEncode* and tensormap.replace, read by tensor copies.",
+    (
+        Field("u64", "address", "of the first element"),
+        Field("u64", "stride", "bytes from one element to the next in dimensions 1 to 4", 4),
+        Field("u32", "size", "elements of each dimension, the innermost first; 0 stands for 2^32", 5),
+        Field("u32", "box", "tiled: elements of the box. im2col: channels, pixels, then of each spatial dimension (width first) the lower corner "
+              "in the low 16 bits and the upper corner in the high ones", 5),
+        Field("u8", "step", "of each dimension: the box's elements lie so many apart", 5),
+        Field("u8", "type", "a CUtensorMapDataType"),
+        Field("u8", "rank", "1 to 5"),
+        Field("u8", "is_im2col", "0 or 1"),
+        Field("u8", "interleave", "a CUtensorMapInterleave"),
+        Field("u8", "swizzle", "a CUtensorMapSwizzle"),
+        Field("u8", "fill", "a CUtensorMapFloatOOBfill"),
+    ),
+)  # fmt: skip
+
+TEXTURE = Struct(
+    "Texture",
+    "What a texture or surface handle points to.",
+    (
+        Field("u64", "magic", "TEXTURE_MAGIC while the object lives"),
+        Field("u64", "level", "address of each mipmap level", 16),
+        Field("u64", "pitch", "bytes of a row of the first level; of others, the width times the element"),
+        Field("u32", "width", "elements; of linear memory all of them"),
+        Field("u32", "height", "rows, 0 where there is one dimension"),
+        Field("u32", "depth", "slices, or layers (of a cube map six a cube); 0 where there is neither"),
+        Field("u32", "border", "bits of the border colour's four floats", 4),
+        Field("u32", "bias", "of the mipmap level, bits of a float"),
+        Field("u32", "least_level", "bits of a float"),
+        Field("u32", "greatest_level", "bits of a float"),
+        Field("u8", "format", "of a channel: its CUarray_format (8-, 16- and 32-bit numbers, half, float)"),
+        Field("u8", "channels", "1, 2 or 4"),
+        Field("u8", "is_linear", "linear memory: fetched by index only"),
+        Field("u8", "is_layered", "depth counts layers"),
+        Field("u8", "is_cube", "six layers are the sides of a cube"),
+        Field("u8", "levels", "mipmap levels, at least 1"),
+        Field("u8", "address_mode", "a CUaddress_mode by dimension", 3),
+        Field("u8", "filter", "a CUfilter_mode"),
+        Field("u8", "mipmap_filter", "a CUfilter_mode"),
+        Field("u8", "reads_integers", "integers stay integers (CU_TRSF_READ_AS_INTEGER)"),
+        Field("u8", "is_normalized", "coordinates go from 0 to 1"),
+        Field("u8", "is_srgb", "8-bit colours are converted to linear"),
+    ),
+)
+TEXTURE_MAGIC = 0x5445585455524531
+
 SERVICES: tuple[tuple[str, str], ...] = (
     # name, C signature after the name. `lanes` is the mask of active lanes; vectors hold 32 elements.
     (
@@ -167,7 +216,36 @@ SERVICES: tuple[tuple[str, str], ...] = (
     ("trap", "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t reason, std::uint64_t detail)"),
     ("globaltimer", "std::uint64_t()"),  # ns
     ("nanosleep", "void(std::uint32_t ns)"),
+    # A tensor copy of one lane. `operation`: a TensorOperation, plus 256 for im2col. `coordinates`: one a dimension. `offsets`: of im2col, one a
+    # spatial dimension. Gives the bytes of the box.
+    (
+        "tensor",
+        "std::uint32_t(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t operation, std::uint64_t map, std::uint64_t shared, "
+        "const std::int32_t* coordinates, const std::uint16_t* offsets)",
+    ),
+    # Texture and surface instructions of all active lanes. `operation`: see isa/texture.py. `operands`: vectors of 32 words, one after the other;
+    # `results`: four vectors of 32 words, or of stores the values.
+    (
+        "texture",
+        "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t operation, const std::uint64_t* handles, const std::uint32_t* operands, "
+        "std::uint32_t* results)",
+    ),
 )
+
+
+class TensorOperation(enum.IntEnum):
+    """What a tensor copy does with the elements in global memory; from ADD on it combines them with those in shared memory."""
+
+    LOAD = 0
+    STORE = 1
+    ADD = 2
+    MIN = 3
+    MAX = 4
+    INC = 5
+    DEC = 6
+    AND = 7
+    OR = 8
+    XOR = 9
 
 
 def service_offset(name: str) -> int:
@@ -186,7 +264,7 @@ def header() -> str:
         f"inline constexpr std::uint32_t kVersion = {VERSION};",
         f"inline constexpr std::uint32_t kWarp = {WARP};",
     ]
-    enums: tuple[type[enum.IntEnum], ...] = (Status, Reduction, Trap)
+    enums: tuple[type[enum.IntEnum], ...] = (Status, Reduction, Trap, TensorOperation)
     for e in enums:
         out.append(f"enum class {e.__name__} : std::uint32_t {{")
         out += [f"  {member.name} = {member.value}," for member in e]
@@ -196,7 +274,8 @@ def header() -> str:
         result, _, arguments = signature.partition("(")
         out.append(f"  {result} (*{name})({arguments};")
     out.append("};")
-    for s in (LAUNCH, CTA, WARP_STATE):
+    out.append(f"inline constexpr std::uint64_t kTextureMagic = {TEXTURE_MAGIC:#x};")
+    for s in (LAUNCH, CTA, WARP_STATE, TENSOR_MAP, TEXTURE):
         out += [f"// {s.meaning}", f"struct {s.name} {{"]
         for f in s.fields:
             array = f"[{f.count}]" if f.count > 1 else ""

@@ -98,6 +98,16 @@ class AddressList:
     items: tuple[Operand, ...]
 
 
+    def flat(self) -> tuple[Operand, ...]:
+        """The items as operands of their own, the first as an address."""
+        first, *rest = self.items
+        if isinstance(first, Integer):
+            first = Address(None, first.value)
+        elif isinstance(first, Register | Symbol):
+            first = Address(first)
+        return (first, *rest)
+
+
 @dataclass(slots=True, frozen=True)
 class Arguments:
     """`(a, b)`: the results or the arguments of a call."""
@@ -108,6 +118,15 @@ class Arguments:
 Operand: TypeAlias = (
     Register | Integer | Float | Symbol | Address | Vector | Component | Negated | Pair | Sink | AddressList | Arguments
 )
+
+
+
+def flat_operands(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
+    """Operands with the items of bracketed lists in the place of the lists, as declarations of instructions name them."""
+    if not any(isinstance(o, AddressList) for o in operands):
+        return operands
+    return tuple(item for o in operands for item in (o.flat() if isinstance(o, AddressList) else (o,)))
+
 
 # ---------------------------------------------------------------------------------------------------------- statements
 

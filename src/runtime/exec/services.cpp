@@ -12,6 +12,8 @@
 #include "engine.h"
 #include "futex.h"
 #include "grid.h"
+#include "tensor.h"
+#include "texture.h"
 
 // The call in compiled code that a service was reached by.
 #define CALLER (reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)) - 1)
@@ -212,7 +214,8 @@ void service_nanosleep(std::uint32_t ns) {
 }  // namespace
 
 const abi::Services kServices = {service_vprintf, service_malloc,      service_free,     service_assertfail,
-                                 service_trap,    service_globaltimer, service_nanosleep};
+                                 service_trap,    service_globaltimer, service_nanosleep, service_tensor,
+                                 service_texture};
 
 void flush_printf() {
   if (!output_pending.load(std::memory_order_acquire)) return;

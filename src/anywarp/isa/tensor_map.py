@@ -1,0 +1,183 @@
+"""Tensor maps: 128 bytes that say how a tensor lies in global memory and which box of it a copy takes (`abi.TENSOR_MAP` is their layout), and
+tensormap.replace, which changes a field of one (PTX ISA 9.7.9.27).
+
+`boxes` is the plain meaning of a tensor copy: which element in shared memory belongs to which in global memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anywarp import abi
+from anywarp.isa.base import Memory, OperandType, instruction
+
+Lanes = dict[int, tuple[Any, ...]]
+ELEMENT_TYPES = ("u8", "u16", "u32", "s32", "u64", "s64", "f16", "f32", "f64", "bf16", "f32", "f32", "f32")  # by CUtensorMapDataType
+_FROM_PTX = (0, 1, 2, 3, 4, 5, 6, 7, 10, 8, 9, 11, 12)  # tensormap.replace numbers the types in another order
+_BYTES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
+
+
+def _read(data: bytes, name: str, index: int = 0) -> int:
+    field = next(f for f in abi.TENSOR_MAP.fields if f.name == name)
+    at = abi.TENSOR_MAP.offset(name) + _BYTES[field.type] * index
+    return int.from_bytes(data[at : at + _BYTES[field.type]], "little")
+
+
+@dataclass(frozen=True)
+class TensorMap:
+    """A map, read."""
+
+    address: int
+    strides: tuple[int, ...]  # bytes, dimension 0 too
+    sizes: tuple[int, ...]
+    box: tuple[int, ...]
+    steps: tuple[int, ...]
+    type: str
+    swizzle: int
+    fills_with_nan: bool
+
+    @classmethod
+    def of(cls, data: bytes) -> TensorMap:
+        rank, kind = _read(data, "rank"), _read(data, "type")
+        element = ELEMENT_TYPES[kind]
+        return cls(
+            _read(data, "address"),
+            (int(element.lstrip("usbf")) // 8, *(_read(data, "stride", d) for d in range(rank - 1))),
+            tuple(_read(data, "size", d) or 1 << 32 for d in range(rank)),
+            tuple(_read(data, "box", d) for d in range(5)),
+            tuple(_read(data, "step", d) for d in range(rank)),
+            element,
+            _read(data, "swizzle"),
+            bool(_read(data, "fill")),
+        )
+
+    @property
+    def element_bytes(self) -> int:
+        return self.strides[0]
+
+    @property
+    def fill(self) -> int:
+        """What elements outside of the tensor read as."""
+        if not self.fills_with_nan:
+            return 0
+        return {"f16": 0x7FFF, "bf16": 0x7FFF, "f32": 0x7FFFFFFF, "f64": (1 << 63) - 1}.get(self.type, 0)
+
+    def place(self, shared: int, number: int) -> int:
+        """Where element `number` of a box at a shared address lies: 16-byte units are swizzled by address bits 7 to 9."""
+        address = shared + number * self.element_bytes
+        rows = address >> 7 & {0: 0, 1: 1, 2: 3, 3: 7}[self.swizzle]
+        return address ^ rows << 4
+
+    def global_address(self, index: Sequence[int]) -> int | None:
+        """An element's address, None outside of the tensor."""
+        if any(not 0 <= i < size for i, size in zip(index, self.sizes)):
+            return None
+        return self.address + sum(i * stride for i, stride in zip(index, self.strides))
+
+    def boxes(self, coordinates: Sequence[int], im2col: bool, offsets: Sequence[int]) -> Iterator[int | None]:
+        """The global addresses of a box's elements, in the order in which they lie in shared memory."""
+        if not im2col:
+            ranges = [range(c, c + box, step) for c, box, step in zip(coordinates, self.box, self.steps)]
+            for index in itertools.product(*reversed(ranges)):
+                yield self.global_address(index[::-1])
+            return
+        spatial = len(self.sizes) - 2
+        corners = [tuple((b >> shift & 0xFFFF ^ 0x8000) - 0x8000 for shift in (0, 16)) for b in self.box[2 : 2 + spatial]]
+        channel, *pixel = coordinates
+        for _ in range(self.box[1]):
+            moved = [p + o for p, o in itertools.zip_longest(pixel, offsets[:spatial], fillvalue=0)]
+            for c in range(self.box[0]):
+                yield self.global_address([channel + c, *moved])
+            for d, (lower, upper) in enumerate(corners):
+                pixel[d] += self.steps[d + 1]
+                if pixel[d] < self.sizes[d + 1] + upper:
+                    break
+                pixel[d] = lower
+            else:
+                pixel[spatial] += 1
+
+
+_FIELDS = {
+    "global_address": ("address", "b64"), "rank": ("rank", "b32"), "box_dim": ("box", "b32"), "global_dim": ("size", "b32"),
+    "global_stride": ("stride", "b64"), "element_stride": ("step", "b32"), "elemtype": ("type", "b32"),
+    "interleave_layout": ("interleave", "b32"), "swizzle_mode": ("swizzle", "b32"), "fill_mode": ("fill", "b32"),
+}  # fmt: skip
+
+
+@instruction
+class Replace(Memory):
+    """tensormap.replace: changes one field of a tensor map"""
+
+    syntax = (
+        "tensormap.replace.tile.single{.ss}.b1024.width [a], value",
+        "tensormap.replace.tile.each{.ss}.b1024.width [a], dimension, value",
+    )
+    modifiers = {
+        "single": "global_address rank elemtype interleave_layout swizzle_mode fill_mode",
+        "each": "box_dim global_dim global_stride element_stride",
+        "ss": "global shared shared::cta",
+        "width": "b32 b64",
+    }
+    results = ()
+    section = "9.7.9.27"
+    since = (8, 3)
+    target = 90
+    writes = True
+    single: str | None
+    each: str | None
+    ss: str | None
+    width: str
+
+    @property
+    def field(self) -> abi.Field:
+        name = _FIELDS[self.single or self.each or ""][0]
+        return next(f for f in abi.TENSOR_MAP.fields if f.name == name)
+
+    def check(self) -> str | None:
+        if self.single in ("elemtype", "interleave_layout", "swizzle_mode", "fill_mode", "rank") and self.width != "b32":
+            return "this field has 32 bits"
+        return None
+
+    def operand_type(self, name: str) -> OperandType:
+        return self.width if name == "value" else "b32"
+
+    def value(self, given: int) -> int:
+        """What the field holds for an operand's value."""
+        if self.single == "rank":
+            given += 1
+        elif self.single == "elemtype":
+            given = _FROM_PTX[given] if given < len(_FROM_PTX) else given
+        return given
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        size = _BYTES[self.field.type]
+        for address, *operands in lanes.values():
+            dimension = operands[0] if self.each else 0
+            memory.store(address + abi.TENSOR_MAP.offset(self.field.name) + size * dimension, size, self.value(operands[-1]))
+        return {}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        address, *operands = op.operands
+        size = _BYTES[self.field.type]
+        offset = abi.TENSOR_MAP.offset(self.field.name)
+        dimension = getattr(operands[0], "value", None) if self.each else 0
+        if not isinstance(dimension, int):
+            raise NotImplementedError("tensormap.replace of a dimension that is no constant")
+        elem = f"i{8 * size}"
+
+        def stored() -> Any:
+            v = w.cast(w.vector(operands[-1]), f"i{self.width[1:]}")
+            if self.single == "rank":
+                v = w.add(v, w.const(v.elem, 1))
+            elif self.single == "elemtype":
+                table = w.const(v.elem, 0)
+                for ptx, ours in enumerate(_FROM_PTX):
+                    table = w.select(w.icmp("eq", v, w.const(v.elem, ptx)), w.const(v.elem, ours), table)
+                v = table
+            return w.resize(v, elem, False)
+
+        moved = type(address)(address.base, address.offset + offset + size * dimension)
+        w.store_lanes((self.ss or "").split("::")[0], moved, [stored], [None], elem, True)
