@@ -23,15 +23,15 @@ from benchmarks.machine import describe
 from benchmarks.measure import PEERS, ratio
 
 Record = dict[str, Any]
+ROOT = Path(__file__).parent.parent
 
 
 def environment(threads: int) -> dict[str, str]:
     """The variables that set every route's threads."""
-    root = Path(__file__).parent.parent
     variables = {**os.environ, "ANYWARP_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "POCL_MAX_PTHREAD_COUNT": str(threads)}
-    variables["PYTHONPATH"] = os.pathsep.join([str(root / "src"), str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     variables.setdefault("ANYWARP_PYTHON", sys.executable)
-    variables.setdefault("ANYWARP_PYTHONPATH", str(root / "src"))
+    variables.setdefault("ANYWARP_PYTHONPATH", str(ROOT / "src"))
     return variables
 
 
@@ -41,7 +41,7 @@ def measure_all(names: list[str], threads: int, rounds: int, scale: float, peers
     rest = list(names)
     while rest:
         command = [sys.executable, "-m", "benchmarks.measure", str(threads), str(rounds), str(scale), ",".join(peers), *rest]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(threads), cwd=Path(__file__).parent.parent) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(threads), cwd=ROOT) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 if not line.startswith("{"):
@@ -53,7 +53,8 @@ def measure_all(names: list[str], threads: int, rounds: int, scale: float, peers
         if rest and (process.returncode or not records):
             group = next(c.group for c in CASES if c.name == rest[0])
             problem = f"the process ended with {process.returncode}"
-            records.append({"case": rest.pop(0), "group": group, "threads": threads, "seconds": {}, "reasons": {}, "problems": {"anywarp": problem}})
+            lost = {"case": rest.pop(0), "group": group, "threads": threads, "seconds": {}, "reasons": {}}
+            records.append({**lost, "problems": {"anywarp": problem}})
         elif rest:
             break
     return records
@@ -124,7 +125,8 @@ def run(
     records: list[Record] = []
     for n in numbers:
         records += measure_all(names, n, 5 if quick else rounds, 0.02 if quick else 1.0, chosen, console)
-    Console(width=max(console.width, 60 + 40 * len(numbers) * len(chosen) // 2) if not console.is_terminal else None).print(table(records, chosen, numbers))
+    wide = console if console.is_terminal else Console(width=40 + 34 * len(numbers) * len(chosen))
+    wide.print(table(records, chosen, numbers))
     for record in records:
         for route, problem in record["problems"].items():
             console.print(f"[red]{record['case']}, {record['threads']} thr., {route}:[/] {problem}", soft_wrap=True)

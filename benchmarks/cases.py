@@ -57,12 +57,7 @@ def random(*shape: int, seed: int = 1) -> Array:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
-def i32(value: float) -> np.int32:
-    return np.int32(value)
-
-
-def f32(value: float) -> np.float32:
-    return np.float32(value)
+i32, f32 = np.int32, np.float32
 
 
 def zeros(*shape: int, kind: Any = np.float32) -> Array:
@@ -258,8 +253,11 @@ def ray_tracing(scale: float) -> Work:
 @case("cooperative", "reduction, shuffles")
 def reduction(scale: float) -> Work:
     n, blocks = multiple((1 << 21) * scale, 256) - 3, 64
-    view = lambda a: np.sum(a, dtype=np.float64, keepdims=True)  # noqa: E731
-    return Work([i32(n), random(n), zeros(blocks)], [2], (blocks, 1, 1), (256, 1, 1), tolerance=2e-3, view=view)
+
+    def total(partial_sums: Array) -> Array:
+        return np.array([np.sum(partial_sums, dtype=np.float64)])
+
+    return Work([i32(n), random(n), zeros(blocks)], [2], (blocks, 1, 1), (256, 1, 1), tolerance=2e-3, view=total)
 
 
 @case("cooperative", "histogram, shared atomics")

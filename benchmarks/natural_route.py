@@ -28,7 +28,10 @@ def compiler() -> str | None:
 
 @functools.cache
 def _version(cxx: str) -> bytes:
-    return subprocess.run([cxx, "--version"], capture_output=True, check=True).stdout + Path("/proc/cpuinfo").read_bytes().split(b"\n\n")[0][:400]
+    """What the machine code depends on besides the source: `-march=native` means another thing on another CPU."""
+    version = subprocess.run([cxx, "--version"], capture_output=True, check=True).stdout
+    lines = Path("/proc/cpuinfo").read_bytes().split(b"\n\n")[0].splitlines()
+    return version + b"".join(line for line in lines if line.startswith((b"model name", b"flags", b"Features", b"CPU part")))
 
 
 def build(source: str, flavour: str) -> Path:
@@ -43,7 +46,7 @@ def build(source: str, flavour: str) -> Path:
     target = folder / f"{source}-{key}.so"
     if not target.exists():
         new = target.with_suffix(f".{os.getpid()}")
-        command = [cxx, "-std=c++17", *FLAGS[flavour], "-shared", "-fPIC", "-o", new, KERNELS / f"{source}.cpp"]
+        command = [cxx, "-std=c++17", *FLAGS[flavour], "-shared", "-fPIC", "-o", str(new), str(KERNELS / f"{source}.cpp")]
         subprocess.run(command, check=True)
         new.rename(target)
     return target
