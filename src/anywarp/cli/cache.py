@@ -19,7 +19,8 @@ def info() -> None:
     """Where the cache is, how big, and how old."""
     console = Console()
     found = list(store.entries())
-    console.print(f"[bold]{store.directory()}[/bold], {decimal(sum(e.bytes for e in found))} of at most {decimal(store.limit())}", soft_wrap=True)
+    size = decimal(sum(e.bytes for e in found))
+    console.print(f"[bold]{store.directory()}[/bold], {size} of at most {decimal(store.limit())}", soft_wrap=True)
     if not found:
         console.print("empty")
         return

@@ -66,7 +66,11 @@ def machine() -> list[Finding]:
     cores = len(os.sched_getaffinity(0))
     system, processor = platform.system(), platform.machine()
     supported = system == "Linux" and processor in ("x86_64", "aarch64")
-    found = [Finding(GOOD if supported else BAD, f"{system} {processor}, {cores} cores", "" if supported else "Linux on x86-64 or aarch64 is needed")]
+    found = [
+        Finding(
+            GOOD if supported else BAD, f"{system} {processor}, {cores} cores", "" if supported else "Linux on x86-64 or aarch64 is needed"
+        )
+    ]
     version = platform.python_version()
     found.append(Finding(GOOD if sys.version_info >= (3, 10) else BAD, f"Python {version} at {sys.executable}"))
     if os.path.exists("/dev/nvidiactl"):
@@ -80,7 +84,8 @@ def native() -> list[Finding]:
         folder = runtime_paths.library_dir()
     except runtime_paths.RuntimeNotFound as error:
         return [Finding(BAD, "the native libraries are missing", str(error))]
-    found = [Finding(GOOD, f"{name}" + (f" in {folder}" if name == runtime_paths.DRIVER else "")) for name in sorted(os.listdir(folder)) if ".so." in name]
+    libraries = sorted(name for name in os.listdir(folder) if ".so." in name)
+    found = [Finding(GOOD, name + (f" in {folder}" if name == runtime_paths.DRIVER else "")) for name in libraries]
     if not any(name.startswith("libcudart") for name in os.listdir(folder)):
         found.append(Finding(WARNING, "libcudart is not built: programs with the shared CUDA runtime do not start"))
     try:
@@ -132,7 +137,13 @@ def cache() -> list[Finding]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return [Finding(WARNING, f"the cache {folder} cannot be written ({error.strerror}): every process compiles again", "export ANYWARP_CACHE_DIR=FOLDER")]
+        return [
+            Finding(
+                WARNING,
+                f"the cache {folder} cannot be written ({error.strerror}): every process compiles again",
+                "export ANYWARP_CACHE_DIR=FOLDER",
+            )
+        ]
     return [Finding(GOOD, f"cache {folder}")]
 
 

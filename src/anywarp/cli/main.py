@@ -1,4 +1,7 @@
-"""The program `anywarp`. `anywarp run` is quick because nothing but its own module is imported for it; all else is the Typer application."""
+"""The program `anywarp`.
+
+`anywarp run` is quick because nothing but its own module is imported for it; all else is the Typer application.
+"""
 
 from __future__ import annotations
 
