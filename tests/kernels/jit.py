@@ -111,7 +111,7 @@ class Program:
         lowered = compiled.lowered
         function = compiled.function  # type: ignore[attr-defined]
         places = parameters(self.module.functions[entry])
-        params, keep1 = _aligned(max((p.offset + p.bytes for p in places), default=0) + 16, 64)
+        params, _keep_params = _aligned(max((p.offset + p.bytes for p in places), default=0) + 16, 64)
         for place, (kind, value) in zip(places, arguments):
             raw = value if isinstance(value, bytes) else struct.pack("<" + kind, value)
             ctypes.memmove(params + place.offset, raw, len(raw))
@@ -120,14 +120,15 @@ class Program:
         warps = -(-threads // 32)
         static = lowered.static_shared_bytes
         total = -(-static // 16) * 16 + dynamic_shared
-        launch, keep2 = _aligned(abi.LAUNCH.size, 64)
+        launch, _keep_launch = _aligned(abi.LAUNCH.size, 64)
         _poke(launch, abi.LAUNCH, params=params, symbols=ctypes.addressof(symbols), services=0, grid=grid, block=block, threads=threads,
-              warps=warps, cluster=(1, 1, 1), static_shared=static, dynamic_shared=dynamic_shared, total_shared=total, sm_count=1, grid_id=1)  # fmt: skip
-        shared, keep3 = _aligned(total + 65536)
-        cta, keep4 = _aligned(abi.CTA.size, 64)
-        states, keep5 = _aligned(abi.WARP_STATE.size * warps, 64)
-        local, keep6 = _aligned(32 * lowered.local_bytes * warps + 64, 64)
-        frames, keep7 = _aligned(lowered.frame_bytes * warps + 64, 64)
+              warps=warps, cluster=(1, 1, 1), static_shared=static, dynamic_shared=dynamic_shared, total_shared=total, sm_count=1,
+              grid_id=1)  # fmt: skip
+        shared, _keep_shared = _aligned(total + 65536)
+        cta, _keep_cta = _aligned(abi.CTA.size, 64)
+        states, _keep_states = _aligned(abi.WARP_STATE.size * warps, 64)
+        local, _keep_local = _aligned(32 * lowered.local_bytes * warps + 64, 64)
+        frames, _keep_frames = _aligned(lowered.frame_bytes * warps + 64, 64)
         _poke(cta, abi.CTA, shared=shared, warps=states, smid=0, cluster_rank=0)
         warp_states = [states + w * abi.WARP_STATE.size for w in range(warps)]
         for w, state in enumerate(warp_states):

@@ -9,7 +9,8 @@ mode, counter = sys.argv[1], sys.argv[2]
 fd = int(sys.argv[sys.argv.index("--fd") + 1])
 with open(counter, "a") as f:
     f.write(f"{os.getpid()}\n")
-starts = len(open(counter).readlines())
+with open(counter) as f:
+    starts = len(f.readlines())
 
 
 def read(n: int) -> bytes:
@@ -57,7 +58,8 @@ while True:
         print("this goes to stderr")
     if mode == "environment" and kind == 1:
         fds = sorted(int(x) for x in os.listdir("/proc/self/fd"))
-        text = f"{os.environ.get('LD_PRELOAD')} {os.environ.get('ANYWARP_COMPILER_CHILD')} {fds[:4]} {len(fds)} {os.getpgid(0) == os.getpid()}"
+        variables = f"{os.environ.get('LD_PRELOAD')} {os.environ.get('ANYWARP_COMPILER_CHILD')}"
+        text = f"{variables} {fds[:4]} {len(fds)} {os.getpgid(0) == os.getpid()}"
         reply(101, blob(text.encode()))
     elif kind == 1:
         loaded.add(digest)

@@ -44,7 +44,9 @@ def constant_shape(operand: Any) -> Shape:
 
 
 def analyse(function: model.Function, layout: str, all_varying: bool = False) -> Shapes:
-    """Computes the shapes for a variant's layout (`line`, `rows16`, `any`, with `.partial`). `all_varying`: one number a lane for everything."""
+    """Computes the shapes for a variant's layout (`line`, `rows16`, `any`, with `.partial`).
+
+    `all_varying`: one number a lane for everything."""
     graph = Graph([[s.index for s in b.successors()] for b in function.blocks])
     analysis = _Analysis(function, graph, layout, all_varying)
     analysis.run()

@@ -1,4 +1,7 @@
-"""Linking: several PTX modules to one. Definitions satisfy declarations of the same name; weak ones give way; two strong ones are an error."""
+"""Linking: several PTX modules to one.
+
+Definitions satisfy declarations of the same name; weak ones give way; two strong ones are an error.
+"""
 
 from __future__ import annotations
 

@@ -75,8 +75,8 @@ class LabelName:
 
 
 Entity = (
-    Register | CallParameter | KernelParameter | ArgumentParameter | WindowVariable | DynamicShared | ModuleSymbol | LabelName | tree.BranchTargets
-    | tree.CallTargets | tree.CallPrototype
+    Register | CallParameter | KernelParameter | ArgumentParameter | WindowVariable | DynamicShared | ModuleSymbol | LabelName
+    | tree.BranchTargets | tree.CallTargets | tree.CallPrototype
 )  # fmt: skip
 
 

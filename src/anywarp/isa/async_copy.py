@@ -17,7 +17,7 @@ Lanes = dict[int, tuple[Any, ...]]
 
 @instruction
 class CopyAsync(Memory):
-    """cp.async: copies 4, 8 or 16 bytes from global to shared memory; bytes beyond `src_size` become zeros, all of them where `ignore_src`"""
+    """cp.async: copies 4, 8 or 16 bytes from global to shared memory; bytes beyond `src_size` become zeros, all where `ignore_src`"""
 
     syntax = (
         "cp.async.cop.ss.global{.prefetch} [dst], [src], size{, src_size}",

@@ -66,7 +66,8 @@ class BulkCopy(_Bulk):
     """cp.async.bulk: copies `size` bytes (a multiple of 16) between global and shared memory, or within a cluster's shared memory"""
 
     syntax = (
-        f"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes{{.multicast::cluster}}{_HINT} [dst], [src], size, [mbar]{{, mask}}{{, policy}}",
+        f"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes{{.multicast::cluster}}{_HINT} "
+        "[dst], [src], size, [mbar]{, mask}{, policy}",
         f"cp.async.bulk.shared::cta.global.mbarrier::complete_tx::bytes{_HINT} [dst], [src], size, [mbar]{{, policy}}",
         "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [dst], [src], size, [mbar]",
         f"cp.async.bulk.global.shared::cta.bulk_group{_HINT} [dst], [src], size{{, policy}}",
@@ -131,8 +132,8 @@ class BulkCopy(_Bulk):
 
 
 _REDUCTIONS = {
-    "and": "b32 b64", "or": "b32 b64", "xor": "b32 b64", "inc": "u32", "dec": "u32", "min": "u32 s32 u64 s64 f16 bf16", "max": "u32 s32 u64 s64 f16 bf16",
-    "add": "u32 s32 u64 f16 bf16 f32 f64",
+    "and": "b32 b64", "or": "b32 b64", "xor": "b32 b64", "inc": "u32", "dec": "u32",
+    "min": "u32 s32 u64 s64 f16 bf16", "max": "u32 s32 u64 s64 f16 bf16", "add": "u32 s32 u64 f16 bf16 f32 f64",
 }  # fmt: skip
 
 

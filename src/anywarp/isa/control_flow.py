@@ -1,4 +1,7 @@
-"""Control flow and miscellany (PTX ISA 9.7.12, 9.7.19). Branches, calls and returns are the IR's own (`ir.build`); here is what has an effect besides."""
+"""Control flow and miscellany (PTX ISA 9.7.12, 9.7.19).
+
+Branches, calls and returns are the IR's own (`ir.build`); here is what has an effect besides.
+"""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class StoreMatrix(_EightRows):
 # ------------------------------------------------------------------------------------------------------------------- wmma
 
 _TYPES_OF = {  # shape: types of A and B, types of C and D
-    **{shape: ("f16 bf16 s8 u8", "f16 f32 s32") for shape in ("m16n16k16", "m8n32k16", "m32n8k16")},
+    **dict.fromkeys(("m16n16k16", "m8n32k16", "m32n8k16"), ("f16 bf16 s8 u8", "f16 f32 s32")),
     "m16n16k8": ("tf32", "f32"), "m8n8k4": ("f64", "f64"), "m8n8k32": ("s4 u4", "s32"), "m8n8k128": ("b1", "s32"),
 }  # fmt: skip
 

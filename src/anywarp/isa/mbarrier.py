@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from anywarp.isa.base import Lane, Memory, OperandType, instruction
+from anywarp.isa.base import Lane, Memory, instruction
 from anywarp.isa.shape import VARYING, Shape
 
 Lanes = dict[int, tuple[Any, ...]]
@@ -93,7 +93,16 @@ def update(w: Any, pointer: Any, count: Any, dropped: Any, more_bytes: Any) -> A
     return w.value("i64", 1, f"call i64 @mbarrier.update({pointer.typed}, {count.typed}, {dropped.typed}, {more_bytes.typed})")
 
 
-def arrive(w: Any, space: str, address: Any, count: Any | None, wants_state: bool, drops: bool = False, expected_bytes: Any | None = None, arrives: bool = True) -> Any:
+def arrive(
+    w: Any,
+    space: str,
+    address: Any,
+    count: Any | None,
+    wants_state: bool,
+    drops: bool = False,
+    expected_bytes: Any | None = None,
+    arrives: bool = True,
+) -> Any:
     """An operation of every active lane, one after the other. `count` and `expected_bytes` are operands (None: 1 and 0). Gives the old
     objects of 32 lanes, or None."""
     place = w.place(space, address)

@@ -67,7 +67,16 @@ def copy_lanes(w: Any, to_space: str, to: Address, from_space: str, source: Addr
     condition = conditions[0]
     for other in conditions[1:]:
         condition = w.and_(condition, other)
-    w.choose(condition, lambda: _rows(w, target, origin, size) or [], lambda: _lane_by_lane(w, target, origin, size, taken) or [], likely=True)
+
+    def by_row() -> list[V]:
+        _rows(w, target, origin, size)
+        return []
+
+    def by_lane() -> list[V]:
+        _lane_by_lane(w, target, origin, size, taken)
+        return []
+
+    w.choose(condition, by_row, by_lane, likely=True)
 
 
 def _is_row(place: Place, size: int) -> bool:
@@ -132,7 +141,8 @@ def _move(w: Any, to: V, source: V, size: int, kept: V | None) -> None:
     """One unit a lane; `kept`: 32 x i32, 0 where it becomes zeros."""
     elem, n = _UNITS[size]
     for lane in range(WARP):
-        unit = w.load(elem, n, w.extract(source, lane), size if kept is None and w.is_full else min(size, 4))  # the safe place is no multiple of 16
+        alignment = size if kept is None and w.is_full else min(size, 4)  # the safe place is no multiple of 16
+        unit = w.load(elem, n, w.extract(source, lane), alignment)
         if kept is not None:
             mask = w.shuffle(kept, None, [lane] * (size // 4))
             unit = w.and_(unit, mask if n > 1 else w.reinterpret(mask, elem, 1))
@@ -196,7 +206,7 @@ class PerLane:
 
 
 def for_ctas(w: Any, mask: V | None, pointers: list[V], body: Any) -> None:
-    """Runs `body(pointers)` for the same shared addresses in every CTA of the cluster whose bit is set; for these themselves without a mask."""
+    """Runs `body(pointers)` for the same shared addresses in every CTA of the cluster whose bit is set; without a mask, for these alone."""
     if mask is None:
         body(pointers)
         return
