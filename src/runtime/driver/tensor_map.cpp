@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "exec/abi.h"
+#include "abi.h"
 #include "exec/tensor.h"
 
 namespace anywarp::driver {
