@@ -145,7 +145,9 @@ class Emitter:
 
 
 def _traced(p: Declaration) -> str:
-    """What the trace shows of a parameter: input arrays of pointers are not looked into."""
+    """What the trace shows of a parameter: input arrays of pointers are not looked into, and addresses of stand-ins are no strings."""
+    if p.name in ("hostFun", "hostVar"):
+        return f"static_cast<const void*>({p.name})"
     if p.type == "void**" and p.name in ("kernelParams", "extra", "optionValues", "args", "params", "attributes"):
         return f"static_cast<const void*>({p.name})"
     return p.name

@@ -53,7 +53,8 @@ cudaError_t deviceGetP2PAttribute(int* value, cudaDeviceP2PAttr attribute, int s
   return error_of(cuDeviceGetP2PAttribute(value, static_cast<CUdevice_P2PAttribute>(attribute), source, destination));
 }
 
-cudaError_t deviceGetP2PAtomicCapabilities(unsigned* capabilities, const cudaAtomicOperation* operations, unsigned count, int source, int destination) {
+cudaError_t deviceGetP2PAtomicCapabilities(unsigned* capabilities, const cudaAtomicOperation* operations, unsigned count, int source,
+                                           int destination) {
   CUDART_TRY(check_device(source));
   CUDART_TRY(check_device(destination));
   return error_of(

@@ -18,7 +18,8 @@ cudaError_t deviceGetDefaultMemPool(cudaMemPool_t* pool, int device);
 cudaError_t deviceSetMemPool(int device, cudaMemPool_t pool);
 cudaError_t deviceGetMemPool(cudaMemPool_t* pool, int device);
 cudaError_t deviceGetP2PAttribute(int* value, cudaDeviceP2PAttr attribute, int source, int destination);
-cudaError_t deviceGetP2PAtomicCapabilities(unsigned* capabilities, const cudaAtomicOperation* operations, unsigned count, int source, int destination);
+cudaError_t deviceGetP2PAtomicCapabilities(unsigned* capabilities, const cudaAtomicOperation* operations, unsigned count, int source,
+                                           int destination);
 cudaError_t initDevice(int device, unsigned device_flags, unsigned flags);
 cudaError_t setDevice(int device);
 cudaError_t getDevice(int* device);

@@ -51,7 +51,8 @@ cudaError_t launchCooperativeKernel(const void* function, dim3 grid, dim3 block,
   return launch(f, grid, block, arguments, shared_bytes, stream, true);
 }
 
-static_assert(sizeof(CUlaunchAttribute) == sizeof(cudaLaunchAttribute) && offsetof(CUlaunchAttribute, value) == offsetof(cudaLaunchAttribute, val));
+static_assert(sizeof(CUlaunchAttribute) == sizeof(cudaLaunchAttribute) && offsetof(CUlaunchAttribute, value) == offsetof(cudaLaunchAttribute,
+    val));
 
 cudaError_t convert(const cudaLaunchConfig_t& c, cudaStream_t default_stream, CUlaunchConfig* out) {
   if (c.dynamicSmemBytes > std::numeric_limits<int>::max()) return cudaErrorInvalidValue;

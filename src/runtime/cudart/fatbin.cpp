@@ -1,5 +1,6 @@
 #include "cudart/fatbin.h"
 
+#include <cstdio>
 #include <vector>
 
 namespace anywarp::cudart {
@@ -28,25 +29,39 @@ size_t fatbin_bytes(const void* data) {
   return header->magic == kFatbinMagic ? header->header_bytes + header->body_bytes : 0;
 }
 
+// What the compiler says, for options of cuLibraryLoadData and cuLinkCreate. Programs cannot ask for it, so it goes to stderr.
+struct Log {
+  char text[2048] = "";
+  CUjit_option options[2] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  void* values[2] = {text, reinterpret_cast<void*>(sizeof text)};  // NOLINT: how the API passes numbers
+
+  cudaError_t tell(CUresult result) const {
+    if (result != CUDA_SUCCESS && *text) std::fprintf(stderr, "anywarp: the program's device code cannot be loaded: %s\n", text);
+    return error_of(result);
+  }
+};
+
 cudaError_t load_image(const void* image, CUlibrary* library) {
-  return error_of(cuLibraryLoadData(library, image, nullptr, nullptr, 0, nullptr, nullptr, 0));
+  Log log;
+  return log.tell(cuLibraryLoadData(library, image, log.options, log.values, 2, nullptr, nullptr, 0));
 }
 
 cudaError_t link(const std::vector<const void*>& images, CUlibrary* library) {
   CUlinkState state = nullptr;
-  CUDART_TRY(cuLinkCreate_v2(0, nullptr, nullptr, &state));
-  cudaError_t result = cudaSuccess;
+  Log log;
+  CUDART_TRY(cuLinkCreate_v2(2, log.options, log.values, &state));
+  CUresult result = CUDA_SUCCESS;
   for (const void* image : images) {
-    if (result != cudaSuccess) break;
-    result = error_of(
-        cuLinkAddData_v2(state, CU_JIT_INPUT_FATBINARY, const_cast<void*>(image), fatbin_bytes(image), "object", 0, nullptr, nullptr));
+    if (result != CUDA_SUCCESS) break;
+    result = cuLinkAddData_v2(state, CU_JIT_INPUT_FATBINARY, const_cast<void*>(image), fatbin_bytes(image), "object", 0, nullptr, nullptr);
   }
   void* linked = nullptr;
   size_t bytes = 0;
-  if (result == cudaSuccess) result = error_of(cuLinkComplete(state, &linked, &bytes));
-  if (result == cudaSuccess) result = load_image(linked, library);
+  if (result == CUDA_SUCCESS) result = cuLinkComplete(state, &linked, &bytes);
+  cudaError_t error = log.tell(result);
+  if (error == cudaSuccess) error = load_image(linked, library);
   cuLinkDestroy(state);
-  return result;
+  return error;
 }
 
 }  // namespace

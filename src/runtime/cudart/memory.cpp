@@ -140,7 +140,8 @@ cudaError_t memRangeGetAttribute(void* data, size_t data_bytes, cudaMemRangeAttr
   return error_of(cuMemRangeGetAttribute(data, data_bytes, static_cast<CUmem_range_attribute>(attribute), address(pointer), bytes));
 }
 
-cudaError_t memRangeGetAttributes(void** data, size_t* data_bytes, cudaMemRangeAttribute* attributes, size_t count, const void* pointer, size_t bytes) {
+cudaError_t memRangeGetAttributes(void** data, size_t* data_bytes, cudaMemRangeAttribute* attributes, size_t count, const void* pointer,
+                                  size_t bytes) {
   CUDART_TRY(use_context());
   return error_of(
       cuMemRangeGetAttributes(data, data_bytes, reinterpret_cast<CUmem_range_attribute*>(attributes), count, address(pointer), bytes));

@@ -25,6 +25,7 @@ cudaError_t memPrefetchAsync_v2(const void* pointer, size_t bytes, cudaMemLocati
 cudaError_t memAdvise_v1(const void* pointer, size_t bytes, cudaMemoryAdvise advice, int device);
 cudaError_t memAdvise_v2(const void* pointer, size_t bytes, cudaMemoryAdvise advice, cudaMemLocation location);
 cudaError_t memRangeGetAttribute(void* data, size_t data_bytes, cudaMemRangeAttribute attribute, const void* pointer, size_t bytes);
-cudaError_t memRangeGetAttributes(void** data, size_t* data_bytes, cudaMemRangeAttribute* attributes, size_t count, const void* pointer, size_t bytes);
+cudaError_t memRangeGetAttributes(void** data, size_t* data_bytes, cudaMemRangeAttribute* attributes, size_t count, const void* pointer,
+                                  size_t bytes);
 
 }  // namespace anywarp::cudart

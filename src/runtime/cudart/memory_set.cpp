@@ -27,7 +27,8 @@ cudaError_t memset2D(void* pointer, size_t pitch, int value, size_t width, size_
 
 cudaError_t memset3D(cudaPitchedPtr pointer, int value, cudaExtent extent, cudaStream_t stream) {
   return fill_box(pointer, extent, [&](CUdeviceptr start, size_t rows) {
-    return error_of(form(stream, cuMemsetD2D8_v2, cuMemsetD2D8_v2_ptds)(start, pointer.pitch, static_cast<unsigned char>(value), extent.width, rows));
+    return error_of(form(stream, cuMemsetD2D8_v2, cuMemsetD2D8_v2_ptds)(start, pointer.pitch, static_cast<unsigned char>(value), extent.width,
+                                                                        rows));
   });
 }
 

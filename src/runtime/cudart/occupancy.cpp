@@ -9,7 +9,8 @@ cudaError_t occupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* f
   return occupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, block_size, dynamic_shared, cudaOccupancyDefault);
 }
 
-cudaError_t occupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function, int block_size, size_t dynamic_shared, unsigned flags) {
+cudaError_t occupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function, int block_size, size_t dynamic_shared,
+                                                               unsigned flags) {
   CUfunction f = nullptr;
   CUDART_TRY(find_function(function, &f));
   return error_of(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, f, block_size, dynamic_shared, flags));
