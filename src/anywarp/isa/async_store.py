@@ -19,6 +19,11 @@ from anywarp.isa.shape import Shape
 Lanes = dict[int, tuple[Any, ...]]
 
 
+def elements(data: Any) -> tuple[Any, ...]:
+    """The elements of a vector, or the one element."""
+    return data if isinstance(data, tuple) else (data,)
+
+
 class _Vector(Memory):
     """What has one element or a vector of them as its data."""
 
@@ -39,7 +44,7 @@ class _Vector(Memory):
 
     def store(self, w: Any, space: str, address: Any, data: Any) -> None:
         elem = f"i{types.width(self.type)}"
-        values = data if type(data) is tuple else (data,)
+        values = elements(data)
         held = [w.get(v) for v in values]
         scalars = [w.cast(h.base, elem) if h.shape.is_uniform else None for h in held]
         w.store_lanes(space, address, [lambda v=v: w.cast(w.vector(v), elem) for v in values], scalars, elem, True)
@@ -137,14 +142,6 @@ class ReduceAsync(_Vector):
     def space(self) -> str:
         return "global" if self.scope else "shared" if self.ss else ""
 
-    @property
-    def operation(self) -> str:
-        return self.op
-
-    @property
-    def order(self) -> str:
-        return "release" if self.scope else "monotonic"
-
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         from anywarp.reference.atomics import operation
 
@@ -156,7 +153,8 @@ class ReduceAsync(_Vector):
         return {}
 
     def lower(self, w: Any, op: Any) -> Any:
-        lower_vector(self, w, op, False)
+        order = "release" if self.scope else "monotonic"
+        lower_vector(w, self.space, self.op, self.type, op.operands[0], elements(op.operands[1]), False, order)
         if not self.scope:
             bar = w.place(self.space, op.operands[2])
             w.check_alignment(bar, 8)
@@ -260,23 +258,16 @@ class MultimemReduce(_Vector):
     op: str
     sem: str | None
 
-    @property
-    def operation(self) -> str:
-        return self.op
-
-    @property
-    def order(self) -> str:
-        return "release" if self.sem == "release" else "monotonic"
-
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         from anywarp.reference.atomics import operation
 
         compute, size = operation(self.op, self.type), types.width(self.type) // 8
         for address, data in lanes.values():
-            for i, value in enumerate(data if isinstance(data, tuple) else (data,)):
+            for i, value in enumerate(elements(data)):
                 at = address + size * i
                 memory.store(at, size, compute(memory.load(at, size), value))
         return {}
 
     def lower(self, w: Any, op: Any) -> Any:
-        lower_vector(self, w, op, False)
+        order = "release" if self.sem == "release" else "monotonic"
+        lower_vector(w, self.space, self.op, self.type, op.operands[0], elements(op.operands[1]), False, order)

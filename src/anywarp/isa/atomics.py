@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from anywarp.isa import types
 from anywarp.isa.base import Memory, OperandType, instruction
 from anywarp.isa.load_store import SCOPES
+
+if TYPE_CHECKING:
+    from anywarp.ir.model import Address
 
 _TYPES = "b16 b32 b64 b128 u32 u64 s32 s64 f16 f16x2 bf16 bf16x2 f32 f64"
 _MODIFIERS = {
@@ -62,7 +66,7 @@ class _Atomic(Memory):
 
     def check(self) -> str | None:
         if self.vec:
-            if self.type not in _VECTORS or self.operation not in _VECTORS[self.type]:
+            if self.operation not in _VECTORS.get(self.type, "").split():
                 return "vectors are of f32 (add), f16, bf16, f16x2 and bf16x2 (add, min, max)"
             if self.count * types.width(self.type) > 128:
                 return "a vector of an atomic operation has 128 bits at most"
@@ -70,6 +74,27 @@ class _Atomic(Memory):
         if self.type not in _ALLOWED[self.operation].split():
             return f"{self.operation} takes {_ALLOWED[self.operation]}"
         return None
+
+    def lower_elements(self, w: Any, op: Any, wants_old: bool) -> list[Any]:
+        space, address = self.space or "", op.operands[0]
+        if self.vec:
+            return lower_vector(w, space, self.operation, self.type, address, op.operands[1], wants_old, self.order)
+        sources = op.operands[1:3] if self.operation == "cas" else op.operands[1:2]  # without the cache policy
+        olds: list[Any] = w.atomic(address, sources, space, self.operation, self.type, types.width(self.type), wants_old, self.order)
+        return olds
+
+
+def lower_vector(
+    w: Any, space: str, operation: str, type: str, address: Address, values: Sequence[Any], wants_old: bool, order: str
+) -> list[Any]:
+    """One atomic operation an element; gives the old values."""
+    size = types.width(type) // 8
+    w.check_alignment(w.place(space, address), size * len(values))
+    olds: list[Any] = []
+    for i, value in enumerate(values):
+        place = replace(address, offset=address.offset + size * i)
+        olds += w.atomic(place, [value], space, operation, type, 8 * size, wants_old, order)
+    return olds
 
 
 @instruction
@@ -87,14 +112,11 @@ class Atom(_Atomic):
     def polling(self, in_loop: Callable[[int], bool], constant: Callable[[int], int | None]) -> bool:
         """Whether a loop that hangs on this waits: it expects or writes what no round changes, or only reads."""
         if self.operation in ("cas", "exch"):
-            return not bool(in_loop(1))
-        return bool(constant(1) == 0)
+            return not in_loop(1)
+        return constant(1) == 0
 
     def lower(self, w: Any, op: Any) -> Any:
-        if self.vec:
-            return lower_vector(self, w, op, True)
-        operands = op.operands[:3] if self.operation == "cas" else op.operands[:2]
-        return w.atomic(_Only(operands), self.space or "", self.operation, self.type, types.width(self.type), True, self.order)
+        return self.lower_elements(w, op, wants_old=True)
 
 
 @instruction
@@ -109,26 +131,4 @@ class Red(_Atomic):
     section = "9.7.13.6"
 
     def lower(self, w: Any, op: Any) -> Any:
-        if self.vec:
-            lower_vector(self, w, op, False)
-            return
-        w.atomic(_Only(op.operands[:2]), self.space or "", self.operation, self.type, types.width(self.type), False, self.order)
-
-
-class _Only:
-    """An operation's operands without the cache policy."""
-
-    def __init__(self, operands: list[Any]) -> None:
-        self.operands = operands
-
-
-def lower_vector(op: Any, w: Any, operation: Any, wants_old: bool) -> list[Any]:
-    """One atomic operation an element; gives the old values."""
-    address, values = operation.operands[:2]
-    size = types.width(op.type) // 8
-    w.check_alignment(w.place(op.space or "", address), size * op.count)
-    olds: list[Any] = []
-    for i, value in enumerate(values if type(values) is tuple else (values,)):
-        element = _Only([type(address)(address.base, address.offset + size * i), value])
-        olds += w.atomic(element, op.space or "", op.operation, op.type, 8 * size, wants_old, op.order)
-    return olds
+        self.lower_elements(w, op, wants_old=False)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from anywarp.isa import matrix_layout as layout
+from anywarp.isa import types
 from anywarp.isa.base import Memory, OperandType, instruction
 from anywarp.isa.matrix_wmma import F16_REGISTERS, element_position
 from anywarp.isa.shape import VARYING, Shape
@@ -189,7 +190,7 @@ class _Fragment(Memory):
         """Row and column of each element of a lane's fragment."""
         given = self.operand_type("r")
         assert isinstance(given, tuple)
-        count = given[1] * layout.types.width(given[0]) // self.element_bits
+        count = given[1] * types.width(given[0]) // self.element_bits
         return [element_position(self.matrix, self.matrix_shape, self.type, lane, i) for i in range(count)]
 
     def bit_offset(self, position: tuple[int, int], stride: int) -> int:

@@ -20,7 +20,7 @@ def _number(w: Any, operand: Any) -> Any:
     return w.extract(w.cast(w.vector(operand), "i32"), w.first_lane(w.active))
 
 
-class _Barrier(Memory):
+class Barrier(Memory):
     results: ClassVar[tuple[str, ...]] = ()
     is_cut = True
     is_convergent = True
@@ -39,7 +39,7 @@ class _Barrier(Memory):
 
 
 @instruction
-class BarrierSync(_Barrier):
+class BarrierSync(Barrier):
     """bar.sync, barrier.sync: waits until all threads (or `b` of them) have come to barrier `a`"""
 
     syntax = ("barrier{.cta}.sync{.aligned} a{, b}", "bar{.cta}.sync a{, b}")
@@ -52,7 +52,7 @@ class BarrierSync(_Barrier):
 
 
 @instruction
-class BarrierArrive(_Barrier):
+class BarrierArrive(Barrier):
     """bar.arrive, barrier.arrive: counts as an arrival, without waiting"""
 
     syntax = ("barrier{.cta}.arrive{.aligned} a, b", "bar{.cta}.arrive a, b")
@@ -66,7 +66,7 @@ class BarrierArrive(_Barrier):
 
 
 @instruction
-class BarrierReduce(_Barrier):
+class BarrierReduce(Barrier):
     """bar.red, barrier.red: waits, and reduces a predicate over all threads"""
 
     syntax = (
@@ -98,7 +98,7 @@ class BarrierReduce(_Barrier):
 
 
 @instruction
-class ClusterArrive(_Barrier):
+class ClusterArrive(Barrier):
     """barrier.cluster.arrive: counts as an arrival at the cluster's barrier"""
 
     syntax = "barrier.cluster.arrive{.sem}{.aligned}"
@@ -113,7 +113,7 @@ class ClusterArrive(_Barrier):
 
 
 @instruction
-class ClusterWait(_Barrier):
+class ClusterWait(Barrier):
     """barrier.cluster.wait: waits until all threads of the cluster have arrived"""
 
     syntax = "barrier.cluster.wait{.acquire}{.aligned}"

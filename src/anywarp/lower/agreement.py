@@ -7,13 +7,16 @@ part.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anywarp.ir import builtin
 from anywarp.ir.model import Operation, Value
 from anywarp.isa import comparison, logic, types
 from anywarp.isa.integer import widening_holds
 from anywarp.lower.emit import WARP, V
+
+if TYPE_CHECKING:
+    from anywarp.lower.values import ValueEmitter
 
 ORDERED = {"lt", "le", "gt", "ge", "lo", "ls", "hi", "hs"}
 MAX_DEPTH = 4
@@ -26,7 +29,7 @@ class Agreement(NamedTuple):
     value: V
 
 
-def agreement(w: Any, operand: Any, depth: int = 0) -> Agreement | None:
+def agreement(w: ValueEmitter, operand: Any, depth: int = 0) -> Agreement | None:
     """Scalar code for a predicate's agreement, or None where there is none that is cheap."""
     held = w.get(operand)
     if held.shape.is_uniform:
@@ -48,12 +51,13 @@ def agreement(w: Any, operand: Any, depth: int = 0) -> Agreement | None:
     return None
 
 
-def _is_at_hand(w: Any, definition: Operation) -> bool:
+def _is_at_hand(w: ValueEmitter, definition: Operation) -> bool:
     """Whether the operands can be read in the block that is being emitted."""
-    return definition.results[0].id in w.held and all(type(i) is not Value or i.id in w.held or i.id in w.crossing for i in definition.inputs())
+    readable = (type(i) is not Value or i.id in w.held or i.id in w.crossing for i in definition.inputs())
+    return definition.results[0].id in w.held and all(readable)
 
 
-def _comparison(w: Any, op: comparison.SetPredicate, definition: Operation, which: int) -> Agreement | None:
+def _comparison(w: ValueEmitter, op: comparison.SetPredicate, definition: Operation, which: int) -> Agreement | None:
     shapes = tuple(w.shapes.shape(o) for o in definition.operands)
     if any(s.rows > 1 for s in shapes):
         return None
@@ -61,14 +65,13 @@ def _comparison(w: Any, op: comparison.SetPredicate, definition: Operation, whic
     last = [w.add(v, w.const(v.elem, s.stride * (WARP - 1))) if s.stride else v for v, s in zip(first, shapes)]
     begin = comparison.compare(w, op.CmpOp, op.type, False, *first)
     end = comparison.compare(w, op.CmpOp, op.type, False, *last)
-    agree: V | None = w.icmp("eq", begin, end)
-    agree = _both(w, agree, widening_holds(w, shapes, tuple(first), types.is_signed(op.type)))
+    agree = _both(w, w.icmp("eq", begin, end), widening_holds(w, shapes, tuple(first), types.is_signed(op.type)))
     for shape in shapes:
         agree = _both(w, agree, w.test(shape))
     return Agreement(agree, begin if which == 0 else w.not_(begin))
 
 
-def _both(w: Any, a: V | None, b: V | None) -> V | None:
+def _both(w: ValueEmitter, a: V | None, b: V | None) -> V | None:
     if a is None or b is None:
         return a or b
     return w.and_(a, b)

@@ -7,16 +7,18 @@ the lanes go one after the other, over the set bits of the mask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from anywarp.ir.model import Address
 from anywarp.lower.emit import V
+from anywarp.lower.memory import MemoryEmitter, Place
 
 _ATOMICRMW = {"add": "add", "min": "min", "max": "max", "and": "and", "or": "or", "xor": "xor", "exch": "xchg"}
 _COMBINABLE = {"add", "min", "max", "and", "or", "xor"}
 
 
-def combine(w: Any, operation: str, type: str, old: V, operands: list[V]) -> V:
+def combine(w: MemoryEmitter, operation: str, type: str, old: V, operands: list[V]) -> V:
     """The new value in memory. Operands are scalars of the type's integer form; `type` is a PTX type."""
     a = operands[0]
     if operation == "add":
@@ -54,7 +56,7 @@ def combine(w: Any, operation: str, type: str, old: V, operands: list[V]) -> V:
     return w.select(wraps, a, w.sub(old, w.const(old.elem, 1)))
 
 
-def _half_add(w: Any, type: str, a: V, b: V) -> V:
+def _half_add(w: MemoryEmitter, type: str, a: V, b: V) -> V:
     """Sum of two f16 or bf16 (scalars): in f32, whose precision makes the second rounding harmless, then rounded once."""
     if type == "f16":
         total = w.fadd(w.convert("fpext", w.bitcast(a, "half"), "float"), w.convert("fpext", w.bitcast(b, "half"), "float"))
@@ -67,7 +69,7 @@ def _half_add(w: Any, type: str, a: V, b: V) -> V:
     return w.select(w.fcmp("uno", total, total), w.const("i16", 0x7FFF), rounded)
 
 
-def _half_extreme(w: Any, operation: str, type: str, a: V, b: V) -> V:
+def _half_extreme(w: MemoryEmitter, operation: str, type: str, a: V, b: V) -> V:
     """min or max of two f16 or bf16 (scalars), -0 below +0; a NaN loses against a number."""
     magnitude = w.const("i16", 0x7FFF)
     infinity = w.const("i16", 0x7C00 if type == "f16" else 0x7F80)
@@ -81,23 +83,32 @@ def _half_extreme(w: Any, operation: str, type: str, a: V, b: V) -> V:
     return w.select(w.and_(nan_a, nan_b), magnitude, number)
 
 
-def atomic(w: Any, op: Any, space: str, operation: str, type: str, width: int, wants_old: bool, order: str) -> list[V]:
-    """An atomic operation of all active lanes on one element each. Gives the old values (32 lanes), or nothing.
+def atomic(
+    w: MemoryEmitter,
+    address: Address,
+    sources: Sequence[Any],
+    space: str,
+    operation: str,
+    type: str,
+    width: int,
+    wants_old: bool,
+    order: str,
+) -> list[V]:
+    """An atomic operation of all active lanes on one element of `width` bits each. Gives the old values (32 lanes), or nothing.
 
-    `order` is an LLVM ordering (monotonic, acquire, release, acq_rel, seq_cst)."""
-    address: Address = op.operands[0]
+    `sources` are operands of the IR. `order` is an LLVM ordering (monotonic, acquire, release, acq_rel, seq_cst)."""
     elem = f"i{width}"
     place = w.place(space, address)
     w.check_alignment(place, width // 8)
     is_shared = space.startswith("shared") and space != "shared::cluster"
-    values = [w.cast(w.vector(o), elem) for o in op.operands[1:]]
+    values = [w.cast(w.vector(o), elem) for o in sources]
     if place.shape.is_uniform and not wants_old and operation in _COMBINABLE and type[0] in "bus":
         total = _reduce(w, operation, type, values[0])
         update_one(w, place.pointer, elem, operation, type, [total], is_shared, order)
         return []
     uniform = place.shape.is_uniform
     if w.is_full and is_shared:  # no loop over set bits: plain reads and writes, one lane after the other
-        return _each_of_all(w, place, elem, operation, type, op.operands[1:], values, wants_old, order)
+        return _each_of_all(w, place, elem, operation, type, sources, values, wants_old, order)
     where = None
     if not uniform:
         where = w.scratch("ptr")
@@ -122,11 +133,19 @@ def atomic(w: Any, op: Any, space: str, operation: str, type: str, width: int, w
 
 
 def _each_of_all(
-    w: Any, place: Any, elem: str, operation: str, type: str, operands: list[Any], values: list[V], wants_old: bool, order: str
+    w: MemoryEmitter,
+    place: Place,
+    elem: str,
+    operation: str,
+    type: str,
+    sources: Sequence[Any],
+    values: list[V],
+    wants_old: bool,
+    order: str,
 ) -> list[V]:
     """A full warp's updates of shared memory, unrolled (histograms: 2.5 times natural C++ with a loop, 1.6 so)."""
     pointers = place.pointer if place.shape.is_uniform else place.lanes()
-    scalars = [w.cast(h.base, elem) if (h := w.get(o)).shape.is_uniform else None for o in operands]
+    scalars = [w.cast(h.base, elem) if (h := w.get(o)).shape.is_uniform else None for o in sources]
     olds = []
     for lane in range(32):
         each = [s if s is not None else w.extract(v, lane) for s, v in zip(scalars, values)]
@@ -135,7 +154,7 @@ def _each_of_all(
     return [w.concat(olds)] if wants_old else []
 
 
-def update_one(w: Any, pointer: V, elem: str, operation: str, type: str, operands: list[V], is_shared: bool, order: str) -> V:
+def update_one(w: MemoryEmitter, pointer: V, elem: str, operation: str, type: str, operands: list[V], is_shared: bool, order: str) -> V:
     """One lane's update; gives the old value."""
     size = int(elem[1:]) // 8
     if is_shared:
@@ -175,7 +194,7 @@ def update_one(w: Any, pointer: V, elem: str, operation: str, type: str, operand
     return old
 
 
-def _reduce(w: Any, operation: str, type: str, v: V) -> V:
+def _reduce(w: MemoryEmitter, operation: str, type: str, v: V) -> V:
     """All active lanes' values as one."""
     name = {"min": "smin" if type[0] == "s" else "umin", "max": "smax" if type[0] == "s" else "umax"}.get(operation, operation)
     top = (1 << v.bits) - 1

@@ -6,18 +6,22 @@ mean, once for the lanes that mean each.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from anywarp import abi
+from anywarp.ir.builtin import CallFunction
 from anywarp.lower.emit import WARP, V
 
+if TYPE_CHECKING:
+    from anywarp.lower.kernel import KernelEmitter
 
-def symbol_of(kernel: Any, name: str) -> str:
+
+def symbol_of(kernel: KernelEmitter, name: str) -> str:
     """The LLVM name of a device function."""
     return f"function.{list(kernel.callee_names).index(name)}"
 
 
-def call_function(w: Any, call: Any, address: V | None, values: list[V]) -> list[V]:
+def call_function(w: KernelEmitter, call: CallFunction, address: V | None, values: list[V]) -> list[V]:
     """Emits a `builtin.CallFunction` for the active lanes; gives its results (32 lanes each)."""
     size = call.block_bytes
     block = w.scratch("i8", max(64, WARP * size))
@@ -54,5 +58,5 @@ def call_function(w: Any, call: Any, address: V | None, values: list[V]) -> list
     return results
 
 
-def _call(w: Any, name: str, lanes: V, block: V) -> None:
+def _call(w: KernelEmitter, name: str, lanes: V, block: V) -> None:
     w.line(f"call void @{symbol_of(w, name)}(ptr {w.launch.name}, ptr {w.cta.name}, ptr {w.warp.name}, {lanes.typed}, ptr {block.name})")

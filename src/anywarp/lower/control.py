@@ -42,6 +42,10 @@ class Cut:
     saved: list[Value] = field(default_factory=list)
 
 
+def _is_varying_address(operand: object, shapes: Shapes) -> bool:
+    return type(operand) is model.Address and shapes.shape(operand.base).is_varying
+
+
 class ControlEmitter(MemoryEmitter):
     """Emits the blocks of a kernel, between the labels that `lower.kernel` gives for the end of a warp."""
 
@@ -59,7 +63,7 @@ class ControlEmitter(MemoryEmitter):
             self.has_full[b.index] + self.has_masked[b.index]
             for b in blocks
             for op in b.operations
-            if (op.op.reads or op.op.writes) and op.operands and type(op.operands[0]) is model.Address and shapes.shape(op.operands[0].base).is_varying
+            if (op.op.reads or op.op.writes) and op.operands and _is_varying_address(op.operands[0], shapes)
         )
         self.cuts: list[Cut] = []
         self.recompute = Recompute(self.function, shapes)

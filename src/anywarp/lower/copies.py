@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from anywarp.ir.model import Address
 from anywarp.lower.emit import WARP, V
-from anywarp.lower.memory import Place
+from anywarp.lower.memory import MemoryEmitter, Place
 
 _UNITS = {4: ("i32", 1), 8: ("i64", 1), 16: ("i32", 4)}  # bytes: LLVM type and number of what is moved at a time
 
@@ -41,13 +42,13 @@ done:
 }"""
 
 
-def copy_bytes(w: Any, to: V, source: V, count: V) -> None:
+def copy_bytes(w: MemoryEmitter, to: V, source: V, count: V) -> None:
     """Copies `count` (i64) bytes between two places; no call leaves the object, whose loader knows no libc."""
     w.module.helper("copy.bytes", lambda: _COPY_BYTES)
     w.line(f"call void @copy.bytes({to.typed}, {source.typed}, {count.typed})")
 
 
-def copy_lanes(w: Any, to_space: str, to: Address, from_space: str, source: Address, size: int, taken: V | None) -> None:
+def copy_lanes(w: MemoryEmitter, to_space: str, to: Address, from_space: str, source: Address, size: int, taken: V | None) -> None:
     """Copies 4, 8 or 16 bytes of every active lane. `taken` (32 x i32): so many come from the source, the others become zeros; a lane
     that takes none does not read."""
     target, origin = w.place(to_space, to), w.place(from_space, source)
@@ -83,22 +84,21 @@ def _is_row(place: Place, size: int) -> bool:
     return not place.shape.is_varying and place.shape.stride == size
 
 
-def _rows(w: Any, target: Place, origin: Place, size: int) -> None:
+def _rows(w: MemoryEmitter, target: Place, origin: Place, size: int) -> None:
     """Lanes that follow one another in both places."""
     rows = max(target.shape.rows, origin.shape.rows)
     lanes = WARP // rows
 
     def pointer(place: Place, row: int) -> V:
         within = row * lanes % place.shape.row_lanes
-        found: V = w.offset(w.extract(place.pointer, row * lanes // place.shape.row_lanes), within * size)
-        return found
+        return w.offset(w.extract(place.pointer, row * lanes // place.shape.row_lanes), within * size)
 
     parts = [w.load("i32", lanes * size // 4, pointer(origin, row), size) for row in range(rows)]
     for row, part in enumerate(parts):
         w.store(part, pointer(target, row), size)
 
 
-def _lane_by_lane(w: Any, target: Place, origin: Place, size: int, taken: V | None) -> None:
+def _lane_by_lane(w: MemoryEmitter, target: Place, origin: Place, size: int, taken: V | None) -> None:
     to, source = target.lanes(), origin.lanes()
     if not w.is_full:
         active = w.lanes_of(w.active)
@@ -137,7 +137,7 @@ def _lane_by_lane(w: Any, target: Place, origin: Place, size: int, taken: V | No
     w.choose(w.icmp("eq", partial, w.const("i32", 0)), none_partial, some_partial, likely=True)
 
 
-def _move(w: Any, to: V, source: V, size: int, kept: V | None) -> None:
+def _move(w: MemoryEmitter, to: V, source: V, size: int, kept: V | None) -> None:
     """One unit a lane; `kept`: 32 x i32, 0 where it becomes zeros."""
     elem, n = _UNITS[size]
     for lane in range(WARP):
@@ -152,7 +152,7 @@ def _move(w: Any, to: V, source: V, size: int, kept: V | None) -> None:
 # ------------------------------------------------------------------------------------------------------------ bulk copies
 
 
-def counted_loop(w: Any, count: V, body: Any) -> None:
+def counted_loop(w: MemoryEmitter, count: V, body: Callable[[V], None]) -> None:
     """Runs `body(i)` for i (i64) from 0 to `count` - 1."""
     before, loop, end = w.new_label("count.before"), w.new_label("count"), w.new_label("count.end")
     w.jump(before)
@@ -175,16 +175,16 @@ def counted_loop(w: Any, count: V, body: Any) -> None:
 class PerLane:
     """Values of 32 lanes that are read again lane by lane: kept as scalars where uniform, else in stack memory."""
 
-    def __init__(self, w: Any) -> None:
+    def __init__(self, w: MemoryEmitter) -> None:
         self.w = w
 
-    def pointer(self, place: Place) -> Any:
+    def pointer(self, place: Place) -> Callable[[V], V]:
         """A function of the lane that gives its pointer."""
         if place.shape.is_uniform:
             return lambda lane: place.pointer
         return self._array(place.lanes())
 
-    def number(self, operand: Any, elem: str) -> Any:
+    def number(self, operand: Any, elem: str) -> Callable[[V], V]:
         """A function of the lane that gives an operand."""
         held = self.w.get(operand)
         if held.shape.is_uniform:
@@ -192,20 +192,19 @@ class PerLane:
             return lambda lane: scalar
         return self._array(self.w.cast(self.w.vector(operand), elem))
 
-    def _array(self, v: V) -> Any:
+    def _array(self, v: V) -> Callable[[V], V]:
         array = self.w.scratch(v.elem)
         size = v.bits // 8
         self.w.store(v, array, 64)
 
         def read(lane: V) -> V:
             index = self.w.mul(self.w.zext(lane, "i64"), self.w.const("i64", size))
-            found: V = self.w.load(v.elem, 1, self.w.offset(array, index), size)
-            return found
+            return self.w.load(v.elem, 1, self.w.offset(array, index), size)
 
         return read
 
 
-def for_ctas(w: Any, mask: V | None, pointers: list[V], body: Any) -> None:
+def for_ctas(w: MemoryEmitter, mask: V | None, pointers: list[V], body: Callable[[list[V]], None]) -> None:
     """Runs `body(pointers)` for the same shared addresses in every CTA of the cluster whose bit is set; without a mask, for these alone."""
     if mask is None:
         body(pointers)

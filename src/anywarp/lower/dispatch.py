@@ -15,7 +15,7 @@ from typing import Any
 from anywarp import abi
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir.model import Block, Operation, Value
-from anywarp.isa.synchronisation import _Barrier
+from anywarp.isa.synchronisation import Barrier
 from anywarp.lower.emit import WARP, V, vector_type
 from anywarp.lower.kernel import KernelEmitter
 
@@ -147,7 +147,7 @@ class DispatchEmitter(KernelEmitter):
 
         pc = len(self.cuts) + 1
         self.cuts.append(Cut(block, False, pc))
-        if isinstance(op.op, _Barrier):
+        if isinstance(op.op, Barrier):
             self._parking.append((pc, op, block))
             pointer = self._state(f"parked{pc}")
             self.store(self.or_(self.load("i32", 1, pointer, 4), self.active), pointer, 4)

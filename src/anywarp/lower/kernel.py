@@ -55,11 +55,9 @@ def _barrier_in_divergence(function: model.Function, shapes: Shapes) -> bool:
     """Whether a barrier stands where a part of the warp may come to it while the rest neither waits for it nor has exited: between a
     divergent branch and the block at which its ways meet again."""
     for effects in shapes.divergent_branches.values():
-        if not any(
-            function.blocks[b].cut is not None and isinstance(function.blocks[b].cut.op, synchronisation._Barrier) for b in effects.region
-        ):  # type: ignore[union-attr]
-            continue
-        if not _rest_exits(function, shapes, effects):
+        cuts = (function.blocks[b].cut for b in effects.region)
+        has_barrier = any(cut is not None and isinstance(cut.op, synchronisation.Barrier) for cut in cuts)
+        if has_barrier and not _rest_exits(function, shapes, effects):
             return True
     return False
 
@@ -158,9 +156,9 @@ class KernelEmitter(ControlEmitter):
                 for on_line, v in ((first.name, x), ("0", y), ("0", z))
             ]
         if self.layout.startswith("rows"):
-            width = int(self.layout[4:])
-            rows = WARP // width
-            row = self.add(self.binary("udiv", first, self.const("i32", width)), self.lane_constants("i32", range(rows)))
+            row_lanes = int(self.layout[4:])
+            rows = WARP // row_lanes
+            row = self.add(self.binary("udiv", first, self.const("i32", row_lanes)), self.lane_constants("i32", range(rows)))
             y, z = self._divide_small(row, self.launch_field("block", 1))
             return [self.const("i32", 0, rows), z, y]  # remainder is y, quotient z
         thread = self.add(first, self.lane_ids())

@@ -25,7 +25,6 @@ from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_
 from anywarp.lower.values import Held, ValueEmitter
 
 
-
 @dataclass
 class Place:
     """Where the lanes access memory: pointers of `shape` (strides in bytes), and the i1 on which the shape hangs, if on any."""
@@ -227,7 +226,10 @@ class MemoryEmitter(ValueEmitter):
         0, else 32 lanes."""
         place = self.place(space, address)
         self.check_alignment(place, SIZES[elem] * count)
-        fast = lambda: self._load_shaped(place, elem, count, volatile)  # noqa: E731
+
+        def fast() -> list[V]:
+            return self._load_shaped(place, elem, count, volatile)
+
         if place.condition is None:
             return fast()
         return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, volatile, is_cold=True), likely=True)
