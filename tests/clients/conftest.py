@@ -43,7 +43,6 @@ def base_environment(library_dir: Path, tmp_path_factory: pytest.TempPathFactory
 
     if Path(anywarp.__file__).is_relative_to(ROOT):
         environment["PYTHONPATH"] = str(ROOT / "src")
-    if not (library_dir.parent.name == "_runtime"):
         environment["ANYWARP_RUNTIME_DIR"] = str(library_dir.parent)
     return environment
 

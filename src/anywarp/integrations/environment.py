@@ -27,8 +27,9 @@ def variables(current: Mapping[str, str]) -> dict[str, str]:
     }
     defaults = {"ANYWARP_PYTHON": sys.executable, **_clients(libraries)}
     if not libraries.startswith(runtime_paths.PACKAGE + os.sep):
-        # The libraries do not lie in this package: the compiler must be told which one it is.
+        # The libraries do not lie in this package: the compiler and the client's hooks must be told what belongs together.
         defaults["ANYWARP_PYTHONPATH"] = os.path.dirname(runtime_paths.PACKAGE)
+        defaults["ANYWARP_RUNTIME_DIR"] = os.path.dirname(libraries)
     for name, value in defaults.items():
         if value and not current.get(name):
             result[name] = value

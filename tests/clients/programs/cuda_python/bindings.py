@@ -67,6 +67,7 @@ checked(driver.cuStreamBeginCapture(stream, driver.CUstreamCaptureMode.CU_STREAM
 checked(launch(fill, 10, stream))
 graph = checked(driver.cuStreamEndCapture(stream))
 checked(driver.cuMemsetD32(memory, 0, 100))
+checked(driver.cuCtxSynchronize())  # the stream does not wait for the default one
 executable = checked(driver.cuGraphInstantiate(graph, 0))
 for _ in range(3):
     checked(driver.cuGraphLaunch(executable, stream))

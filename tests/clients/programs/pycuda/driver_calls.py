@@ -55,7 +55,7 @@ assert start.time_till(end) >= 0
 assert scale.num_regs > 0 and scale.max_threads_per_block == 1024
 assert pycuda.autoinit.device.compute_capability() == (8, 0) and drv.mem_get_info()[1] > 0
 try:
-    drv.module_from_buffer(b".version 7.0\n.target sm_70\n.visible .entry broken() { nonsense; }\n")
+    drv.module_from_buffer(b".version 7.0\n.target sm_70\n.visible .entry broken() { mov.u32 %r1 }\n")
 except drv.Error:
     pass
 else:
