@@ -34,20 +34,19 @@ def _version(cxx: str) -> bytes:
     return version + b"".join(line for line in lines if line.startswith((b"model name", b"flags", b"Features", b"CPU part")))
 
 
-def build(source: str, flavour: str) -> Path:
-    """The shared library of a kernel, from a folder of the user's cache. Raises CalledProcessError."""
+def build(path: Path, flavour: str) -> Path:
+    """The shared library of a C++ file, from a folder of the user's cache. Raises CalledProcessError, FileNotFoundError."""
     cxx = compiler()
     if cxx is None:
-        raise FileNotFoundError("no g++")
-    text = b"".join(p.read_bytes() for p in sorted(KERNELS.glob("*.inc"))) + (KERNELS / f"{source}.cpp").read_bytes()
+        raise FileNotFoundError("no g++: apt install g++")
+    text = b"".join(p.read_bytes() for p in sorted(KERNELS.glob("*.inc"))) + path.read_bytes()
     key = hashlib.sha256(text + _version(cxx) + " ".join(FLAGS[flavour]).encode()).hexdigest()[:24]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anywarp-benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{source}-{key}.so"
+    target = folder / f"{path.stem}-{key}.so"
     if not target.exists():
         new = target.with_suffix(f".{os.getpid()}")
-        command = [cxx, "-std=c++17", *FLAGS[flavour], "-shared", "-fPIC", "-o", str(new), str(KERNELS / f"{source}.cpp")]
-        subprocess.run(command, check=True)
+        subprocess.run([cxx, "-std=c++17", *FLAGS[flavour], "-shared", "-fPIC", "-o", str(new), str(path)], check=True)
         new.rename(target)
     return target
 
@@ -57,7 +56,7 @@ class Natural:
 
     def __init__(self, case: Case, work: Work, flavour: str) -> None:
         self.name, self.work = flavour, work
-        self.function = getattr(ctypes.CDLL(str(build(case.source, flavour))), case.source)
+        self.function = getattr(ctypes.CDLL(str(build(KERNELS / f"{case.source}.cpp", flavour))), case.source)
         self.function.restype = None
         self.arrays = [aligned_copy(a) if isinstance(a, np.ndarray) else None for a in work.arguments]
         self.values: list[Any] = []

@@ -15,11 +15,11 @@ STYLE = "body{font:14px sans-serif;max-width:900px;margin:2em auto}td,th{padding
 
 
 def page(machine: dict[str, Any], records: list[dict[str, Any]], peers: list[str]) -> str:
-    """HTML. A plot for each number of threads: ratios on a logarithmic axis, the bar is from the lower to the upper quartile."""
+    """HTML. A plot for each number of threads: ratios on a logarithmic axis."""
     parts = [
-        f"<!doctype html><meta charset=utf-8><title>anywarp: kernel times</title><style>{STYLE}</style><h1>Time of anywarp over time of the peer</h1>",
-        f"<p>{html.escape(machine['text'])}, after {machine.get('load_after', 0):.1f}. A dot is the ratio of the minima, the line goes from quartile "
-        "to quartile of the rounds' ratios. Left of 1 anywarp is faster.</p>",
+        f"<!doctype html><meta charset=utf-8><title>anywarp: kernel times</title><style>{STYLE}</style>",
+        f"<h1>Time of anywarp over time of the peer</h1><p>{html.escape(machine['text'])}, after {machine.get('load_after', 0):.1f}.",
+        "A dot is the ratio of the minima, the line goes from quartile to quartile of the rounds' ratios. Left of 1 anywarp is faster.</p>",
     ]
     for threads in dict.fromkeys(r["threads"] for r in records):
         mine = {r["case"]: r for r in records if r["threads"] == threads}
@@ -40,7 +40,8 @@ def plot(records: dict[str, dict[str, Any]], peers: list[str]) -> str:
     for mark in (0.01, 0.03, 0.1, 0.3, 1, 3, 10):
         colour = "#000" if mark == 1 else "#ccc"
         out.append(
-            f'<path d="M{_x(mark):.1f} {ROW} V{height}" stroke="{colour}"/><text x="{_x(mark):.1f}" y="12" text-anchor="middle">{mark}</text>'
+            x = f"{_x(mark):.1f}"
+            out.append(f'<path d="M{x} {ROW} V{height}" stroke="{colour}"/><text x="{x}" y="12" text-anchor="middle">{mark}</text>')
         )
     for row, name in enumerate(names):
         y = ROW * (row + 1.5)
