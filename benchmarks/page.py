@@ -39,10 +39,8 @@ def plot(records: dict[str, dict[str, Any]], peers: list[str]) -> str:
     out = [f'<svg viewBox="0 0 {WIDTH} {height}" font-size="12">']
     for mark in (0.01, 0.03, 0.1, 0.3, 1, 3, 10):
         colour = "#000" if mark == 1 else "#ccc"
-        out.append(
-            x = f"{_x(mark):.1f}"
-            out.append(f'<path d="M{x} {ROW} V{height}" stroke="{colour}"/><text x="{x}" y="12" text-anchor="middle">{mark}</text>')
-        )
+        x = f"{_x(mark):.1f}"
+        out.append(f'<path d="M{x} {ROW} V{height}" stroke="{colour}"/><text x="{x}" y="12" text-anchor="middle">{mark}</text>')
     for row, name in enumerate(names):
         y = ROW * (row + 1.5)
         out.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>')
