@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from anywarp.isa import types
-from anywarp.isa.atomics import lower_vector
+from anywarp.isa.atomics import lower_vector, operation
 from anywarp.isa.base import Memory, OperandType, instruction
 from anywarp.isa.load_store import SCOPES
 from anywarp.isa.mbarrier import Barrier, complete_bytes
@@ -143,8 +143,6 @@ class ReduceAsync(_Vector):
         return "global" if self.scope else "shared" if self.ss else ""
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
-        from anywarp.reference.atomics import operation
-
         compute = operation(self.op, self.type)
         for address, data, *bar in lanes.values():
             memory.store(address, self.bytes, compute(memory.load(address, self.bytes), data))
@@ -259,8 +257,6 @@ class MultimemReduce(_Vector):
     sem: str | None
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
-        from anywarp.reference.atomics import operation
-
         compute, size = operation(self.op, self.type), types.width(self.type) // 8
         for address, data in lanes.values():
             for i, value in enumerate(elements(data)):

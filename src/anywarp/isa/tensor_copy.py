@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from anywarp import abi
+from anywarp.isa.atomics import operation
 from anywarp.isa.base import OperandType, instruction
 from anywarp.isa.bulk_copy import _Bulk, lower_report, report
 from anywarp.isa.tensor_map import TensorMap
@@ -29,7 +30,7 @@ class _TensorCopy(_Bulk):
     section = "9.7.9.25.5.2"
     dim: str
     mode: str | None
-    op: str | None
+    op: str | None = None
 
     @property
     def is_im2col(self) -> bool:
@@ -70,8 +71,6 @@ class _TensorCopy(_Bulk):
         return abi.TensorOperation.LOAD if self.opcode[5].startswith("shared") else abi.TensorOperation.STORE
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
-        from anywarp.reference.atomics import operation
-
         for operands in lanes.values():
             given = self.named(operands)
             m = TensorMap.of(memory.read(given["map"], abi.TENSOR_MAP.size))

@@ -28,5 +28,6 @@
 #include "driver/stream_capture.h"
 #include "driver/stream_memory.h"
 #include "driver/tensor_map.h"
+#include "driver/texture_object.h"
 #include "driver/unified_addressing.h"
 #include "driver/virtual_memory.h"

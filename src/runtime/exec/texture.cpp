@@ -35,6 +35,7 @@ struct Word {  // the operation, taken apart
   std::uint32_t clamp() const { return bits >> 22 & 3; }
   std::uint32_t reduction() const { return bits >> 24 & 15; }  // an abi::TensorOperation
   bool is_signed() const { return bits >> 28 & 1; }
+  bool counts_elements() const { return bits >> 29 & 1; }  // the first coordinate of a reduction
   std::uint32_t query() const { return bits >> 16 & 255; }
 };
 
@@ -374,7 +375,7 @@ bool surface(const Texture& t, Word op, const Lane& lane, std::uint32_t* values)
     return place != nullptr || op.clamp() != kTrap;
   }
   const std::uint32_t bytes = 1u << op.type(), count = op.count();
-  std::uint8_t* place = surface_place(t, op, lane, bytes * count, false);
+  std::uint8_t* place = surface_place(t, op, lane, bytes * count, op.counts_elements());
   if (place == nullptr) {
     if (op.kind() == kLoad)
       for (std::uint32_t i = 0; i < std::max(1u, bytes / 4) * count; ++i) values[32 * i] = 0;
