@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anywarp.isa import types
 from anywarp.isa.base import Memory, OperandType, instruction
+from anywarp.isa.ieee import FORMATS
 from anywarp.isa.load_store import SCOPES
 
 if TYPE_CHECKING:
@@ -32,6 +33,51 @@ _ALLOWED = {
 
 
 _VECTORS = {"f32": "add", **dict.fromkeys(("f16", "bf16", "f16x2", "bf16x2"), "add min max")}
+
+
+Operation = Callable[[int, int], int]  # (old, b) -> new
+_PACKED = {"f16x2": "f16", "bf16x2": "bf16"}
+
+
+def operation(name: str, type: str) -> Operation:
+    """What an atomic operation makes of the old value and its operand, as bit patterns. Raises KeyError for what does not exist."""
+    if type in _PACKED:
+        single = operation(name, _PACKED[type])
+        return lambda a, b: single(a & 0xFFFF, b & 0xFFFF) | single(a >> 16, b >> 16) << 16
+    if type in FORMATS:
+        form = FORMATS[type]
+        if name == "add":
+            return form.add
+        if name in ("min", "max"):
+
+            def extreme(a: int, b: int) -> int:
+                if form.is_nan(a) or form.is_nan(b):
+                    return form.nan if form.is_nan(a) and form.is_nan(b) else b if form.is_nan(a) else a
+                first_is_less = form.order(a) < form.order(b)
+                return a if first_is_less == (name == "min") else b
+
+            return extreme
+        return _BITS[name]
+    width = types.width(type)
+    mask = (1 << width) - 1
+    flip = 1 << (width - 1) if types.is_signed(type) else 0  # makes unsigned order of signed order
+    table: dict[str, Operation] = {
+        "add": lambda a, b: (a + b) & mask,
+        "min": lambda a, b: a if a ^ flip < b ^ flip else b,
+        "max": lambda a, b: a if a ^ flip > b ^ flip else b,
+        "inc": lambda a, b: 0 if a >= b else a + 1,
+        "dec": lambda a, b: b if a == 0 or a > b else a - 1,
+        **_BITS,
+    }
+    return table[name]
+
+
+_BITS: dict[str, Operation] = {
+    "and": lambda a, b: a & b,
+    "or": lambda a, b: a | b,
+    "xor": lambda a, b: a ^ b,
+    "exch": lambda a, b: b,
+}
 
 
 class _Atomic(Memory):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from anywarp.isa import types
+from anywarp.isa.atomics import operation
 from anywarp.isa.base import Memory, OperandType, instruction
 from anywarp.isa.mbarrier import Barrier, update
 
@@ -153,8 +154,6 @@ class BulkReduce(_Bulk):
         return None if self.type in _REDUCTIONS[self.op].split() else f"{self.op} takes {_REDUCTIONS[self.op]}"
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
-        from anywarp.reference.atomics import operation
-
         compute, width = operation(self.op, self.type), types.width(self.type) // 8
         for operands in lanes.values():
             given = self.named(operands)
