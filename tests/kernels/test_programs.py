@@ -12,6 +12,7 @@ from tests.kernels import case_file, routes
 from tests.kernels.differential import Route, compare, run_compiled
 
 FILES = case_file.programs()
+SERVICES = ("vprintf", "malloc", "trap;", "brkpt;", "bulk.tensor", "tex.", "suld.")  # what calls the runtime
 
 
 @pytest.fixture(scope="module", params=[*(r.name for r in routes.available()), *routes.missing])
@@ -25,7 +26,7 @@ def route(request: pytest.FixtureRequest) -> object:
 def test_compiled_code_agrees_with_the_interpreter(path: Path, route: Route) -> None:
     kernel = case_file.read(path)
     case = kernel.case
-    if not route.has_services and any(name in case.ptx for name in ("vprintf", "malloc", "trap;", "brkpt;")):
+    if not route.has_services and any(name in case.ptx for name in SERVICES):
         pytest.skip(f"{route.name} has no runtime services")
     if kernel.needs == "concurrent CTAs" and not route.runs_ctas_together:
         pytest.skip(f"{route.name} runs one CTA after the other")

@@ -224,24 +224,18 @@ class Decoder:
             if spec.is_result and isinstance(operand, tree.Pair):
                 second = specs[at]
                 at += 1
-                targets.append(self._target(operand.first, op.operand_type(spec.name), scope, line))
+                targets += self._target_registers(op, operand.first, spec, scope, line)
                 targets.append(self._target(operand.second, op.operand_type(second.name), scope, line))
                 continue
             if at < len(specs) and specs[at].is_pair_second:
                 at += 1
                 if spec.is_result:
-                    targets.append(self._target(operand, op.operand_type(spec.name), scope, line))
+                    targets += self._target_registers(op, operand, spec, scope, line)
                     targets.append((self.counter.register(1), "pred"))
                     continue
             type = op.operand_type(spec.name) if not spec.is_address else "b64"
             if spec.is_result:
-                if isinstance(type, tuple):
-                    elements = operand.elements if isinstance(operand, tree.Vector) else (operand,)
-                    if len(elements) != type[1]:
-                        raise PtxError(f"{op!r} writes {type[1]} registers, not {len(elements)}", line, instruction.column)
-                    targets += [self._target(e, type[0], scope, line) for e in elements]
-                else:
-                    targets.append(self._target(operand, type, scope, line))
+                targets += self._target_registers(op, operand, spec, scope, line)
                 continue
             if spec.is_address:
                 operands.append(self.address(operand, scope, line))
@@ -259,6 +253,18 @@ class Decoder:
         if op.writes_carry:
             targets.append((self.carry, "pred"))
         self._emit(op, operands, operand_types, targets, guard, line)
+
+    def _target_registers(
+        self, op: base.Instruction, operand: tree.Operand, spec: base.OperandSpec, scope: Scope, line: int
+    ) -> list[tuple[Register, str]]:
+        """The registers that a result goes to, one or those of a vector."""
+        type = op.operand_type(spec.name)
+        if isinstance(type, str):
+            return [self._target(operand, type, scope, line)]
+        elements = operand.elements if isinstance(operand, tree.Vector) else (operand,)
+        if len(elements) != type[1]:
+            raise PtxError(f"{op!r} writes {type[1]} registers, not {len(elements)}", line)
+        return [self._target(e, type[0], scope, line) for e in elements]
 
     def _emit(
         self,
