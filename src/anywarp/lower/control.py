@@ -29,7 +29,7 @@ from anywarp.lower.emit import V
 from anywarp.lower.memory import MemoryEmitter
 from anywarp.lower.recompute import Recompute
 
-DUPLICATION_LIMIT = 4000  # operations in divergent blocks above which they get no full copy
+DUPLICATION_LIMIT = 1000  # operations in divergent blocks above which they get no full copy
 
 
 @dataclass
@@ -210,7 +210,7 @@ class ControlEmitter(MemoryEmitter):
             if not target.phis:
                 continue
             which = target.predecessors.index(source)
-            lanes = None if mask.name == "-1" else self.lanes_of(mask)
+            lanes = None if mask.name == "-1" else mask
             for phi in target.phis:
                 shape = self.shapes.of[phi.result.id]
                 operand = phi.operands[which]
@@ -448,7 +448,7 @@ class ControlEmitter(MemoryEmitter):
         if elem == "i1":
             bits = self.load("i32", 1, self.frame_pointer(f"v{value.id}", 4), 4)
             v = (
-                self.lanes_of(bits)
+                bits
                 if n == 32
                 else self.trunc(bits, "i1")
                 if n == 1

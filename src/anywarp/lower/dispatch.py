@@ -16,7 +16,7 @@ from anywarp import abi
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir.model import Block, Operation, Value
 from anywarp.isa.synchronisation import Barrier
-from anywarp.lower.emit import WARP, V, vector_type
+from anywarp.lower.emit import WARP, V
 from anywarp.lower.kernel import KernelEmitter
 
 
@@ -42,9 +42,6 @@ class DispatchEmitter(KernelEmitter):
             size = 4 if elem == "i1" else WARP * V(elem, 1, "").bits // 8
             self._prologue.append(f"  {name} = getelementptr i8, ptr %frame, i64 {self.frame_place(f'v{value.id}', size)}")
         return name
-
-    def slot_type(self, value: Value) -> str:
-        return vector_type(self.elems[value.id], WARP)
 
     def _state(self, key: str) -> V:
         return self.frame_pointer(key, 4)

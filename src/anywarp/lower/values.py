@@ -19,6 +19,9 @@ from anywarp.lower.emit import WARP, Module, V, vector_type
 from anywarp.lower.warp import WarpEmitter
 
 
+MEMORY_SLOTS_FROM = 500  # operations of a kernel from which on vectors live in memory between blocks
+
+
 class Held:
     """A value in the current copy of a block: its shape, its bases, and (lazily) one number a lane."""
 
@@ -44,6 +47,7 @@ class ValueEmitter(WarpEmitter):
         self.slots: dict[int, str] = {}
         self.test_slots: dict[int, str] = {}
         self.elems: dict[int, str] = {}
+        self.slots_in_memory = sum(len(b.operations) for b in function.blocks) > MEMORY_SLOTS_FROM and len(function.blocks) > 20
         self.blend_slots = False  # whether a slot keeps the values of lanes that are not active
         self.crossing: set[int] = set()
         self._choose_elements()
@@ -123,15 +127,28 @@ class ValueEmitter(WarpEmitter):
     # ------------------------------------------------------------------------------------------------ slots
 
     def slot_type(self, value: Value) -> str:
-        return vector_type(self.elems[value.id], self.shapes.of[value.id].rows)
+        """What a slot holds: the bases; of a predicate with one number a lane, a mask of 32 bits (LLVM takes <32 x i1> in memory apart)."""
+        rows = self.shapes.of[value.id].rows
+        return "i32" if self.is_mask(value) else vector_type(self.elems[value.id], rows)
+
+    def is_mask(self, value: Value) -> bool:
+        return self.elems[value.id] == "i1" and self.shapes.of[value.id].rows == WARP
 
     def slot(self, value: Value) -> str:
         """The name of a value's slot, reserved when first asked for."""
         name = self.slots.get(value.id)
         if name is None:
             name = self.slots[value.id] = f"%slot{value.id}"
-            self.entry_lines.append(f"  {name} = alloca {self.slot_type(value)}, align 64")
+            if self.slots_in_memory and self.shapes.of[value.id].rows == WARP:
+                self._reserve_memory(name, value)
+            else:
+                self.entry_lines.append(f"  {name} = alloca {self.slot_type(value)}, align 64")
         return name
+
+    def _reserve_memory(self, name: str, value: Value) -> None:
+        """A slot that LLVM keeps in memory: its address has gone through an assembler statement."""
+        self.entry_lines.append(f"  {name}.memory = alloca {self.slot_type(value)}, align 64")
+        self.entry_lines.append(f'  {name} = call ptr asm "", "=r,0"(ptr {name}.memory)')
 
     def test_slot(self, source: int) -> str:
         name = self.test_slots.get(source)
@@ -142,13 +159,22 @@ class ValueEmitter(WarpEmitter):
 
     def read_slot(self, value: Value) -> V:
         elem, rows = self.elems[value.id], self.shapes.of[value.id].rows
+        if self.is_mask(value):
+            return self.lanes_of(self.value("i32", 1, f"load i32, ptr {self.slot(value)}, align 64"))
         return self.value(elem, rows, f"load {vector_type(elem, rows)}, ptr {self.slot(value)}, align 64")
 
     def write_slot(self, value: Value, base: V, lanes: V | None = None) -> None:
-        """Stores a value's bases; `lanes` (32 x i1): only those lanes of a varying one."""
+        """Stores a value's bases; `lanes` (a mask): only those lanes of a varying one."""
         base = self.cast(self.broadcast(base, self.shapes.of[value.id].rows), self.elems[value.id])
+        if self.is_mask(value):
+            mask = self.mask_of(base)
+            if lanes is not None:
+                old = self.value("i32", 1, f"load i32, ptr {self.slot(value)}, align 64")
+                mask = self.or_(self.and_(mask, lanes), self.and_(old, self.not_(lanes)))
+            self.line(f"store {mask.typed}, ptr {self.slot(value)}, align 64")
+            return
         if lanes is not None and base.n == WARP:
-            base = self.select(lanes, base, self.read_slot(value))
+            base = self.select(self.lanes_of(lanes), base, self.read_slot(value))
         self.line(f"store {base.typed}, ptr {self.slot(value)}, align 64")
 
     # ------------------------------------------------------------------------------------------------ operands
@@ -296,5 +322,5 @@ class ValueEmitter(WarpEmitter):
         v = self.broadcast(v, shape.rows)
         held = self.held[value.id] = Held(shape, v, value)
         if value.id in self.crossing:
-            lanes = self.lanes_of(self.active) if self.blend_slots and not self.is_full else None
+            lanes = self.active if self.blend_slots and not self.is_full else None
             self.write_slot(value, held.base, lanes)

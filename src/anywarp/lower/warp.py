@@ -18,6 +18,7 @@ class WarpEmitter(Emitter):
         self.launch, self.cta, self.warp = launch, cta, warp
         self.active = self.const("i32", -1)
         self.entry_lines: list[str] = []  # what the function's entry block must begin with
+        self._masks: dict[str, V] = {}  # masks by the name of the 32 x i1 made from them
         self._scratch: dict[tuple[str, int], list[str]] = {}
         self._scratch_taken: dict[tuple[str, int], int] = {}
         self._named_scratch: dict[str, V] = {}
@@ -33,14 +34,20 @@ class WarpEmitter(Emitter):
         if mask.name == "-1":
             return self.const("i1", 1, WARP)
         if "avx512f" in self.module.features:
-            return self.reinterpret(mask, "i1", WARP)
-        bits = self.lane_constants("i32", [1 << lane for lane in range(WARP)])
-        return self.icmp("ne", self.and_(self.broadcast(mask, WARP), bits), self.const("i32", 0, WARP))
+            lanes = self.reinterpret(mask, "i1", WARP)
+        else:
+            bits = self.lane_constants("i32", [1 << lane for lane in range(WARP)])
+            lanes = self.icmp("ne", self.and_(self.broadcast(mask, WARP), bits), self.const("i32", 0, WARP))
+        self._masks[lanes.name] = mask
+        return lanes
 
     def mask_of(self, lanes: V) -> V:
         """32 x i1 as a 32-bit mask."""
         if lanes.n == 1:
             return self.sext(lanes, "i32")
+        known = self._masks.get(lanes.name)  # lanes that were made from a mask
+        if known is not None:
+            return known
         return self.reinterpret(lanes, "i32", 1)
 
     def lane_ids(self, elem: str = "i32") -> V:
