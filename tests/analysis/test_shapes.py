@@ -44,6 +44,10 @@ CASES = {
   and.b32 %r11, %r4, 31;          // affine(1)
   mul.lo.s32 %r12, %r1, %r1;      // uniform
   setp.lt.s32 %p1, %r5, %r1;      // varying
+  shr.u32 %r15, %r4, 3;           // rows4(0)
+  and.b32 %r16, %r4, 15;          // rows2(1)
+  and.b32 %r17, %r4, -8;          // rows4(0)
+  shl.b32 %r18, %r16, 2;          // rows2(4)
   mov.u32 %r13, %laneid;
   add.s32 %r14, %r13, 1;          // affine(1)
 """,

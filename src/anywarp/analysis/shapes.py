@@ -36,6 +36,14 @@ class Shapes:
         return constant_shape(operand)
 
 
+def _with_rows(shape: Shape, rows: int) -> Shape:
+    """The same value seen as one of more rows. The first lanes of rows are multiples of what divides the base and a row's step."""
+    if shape.stride == 0:
+        return shape
+    step = abs(shape.stride) * (32 // rows)
+    return Shape(rows, shape.stride, min(shape.multiple, step & -step))
+
+
 def constant_shape(operand: Any) -> Shape:
     """A constant is uniform, and a multiple of what divides it."""
     if type(operand) is Constant and operand.value:
@@ -168,7 +176,7 @@ class _Analysis:
             return Shape(rows)
         rule = declaration.stride(tuple(shapes), constants)
         if rule is None:
-            return lane_wise(*shapes)
+            return self._by_rows(op, declaration, shapes, constants) or lane_wise(*shapes)
         stride, multiple = rule
         width = op.results[0].width
         half = 1 << (width - 1)
@@ -200,6 +208,28 @@ class _Analysis:
         if deviation and stride == 0:
             return VARYING
         return Shape(rows, stride, multiple, deviation)
+
+    def _by_rows(
+        self, op: model.Operation, declaration: Lane, shapes: list[Shape], constants: tuple[int | None, ...]
+    ) -> Shape | None:
+        """The result's shape where operands are affine over fewer lanes than they could be: `tid >> 3` is the same in rows of 8 lanes,
+        `tid & 15` counts up in rows of 16."""
+        if any(s.deviation for s in shapes):
+            return None
+        for rows in (2, 4, 8, 16):
+            if rows <= max(s.rows for s in shapes):
+                continue
+            finer = tuple(_with_rows(s, rows) for s in shapes)
+            rule = declaration.stride(finer, constants)
+            if rule is None or self._needs_test(op, declaration, list(finer)):
+                continue
+            width = op.results[0].width
+            half = 1 << (width - 1)
+            stride = ((rule[0] + half) & (2 * half - 1)) - half
+            if abs(stride) * 32 >= half:
+                return None
+            return Shape(rows, stride, max(1, min(rule[1], MAX_MULTIPLE)))
+        return None
 
     def _needs_test(self, op: model.Operation, declaration: Lane, shapes: list[Shape]) -> bool:
         """Whether the result is affine only if a run-time test holds: `no_wrap` gives one."""
