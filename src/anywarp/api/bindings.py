@@ -14,8 +14,8 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
-from . import table
-from .table import Aggregate, Alias, Api, Callback, Constant, Declaration, Enum, Handle, Signature
+from anywarp.api import table
+from anywarp.api.table import Aggregate, Alias, Api, Callback, Constant, Declaration, Enum, Handle, Signature
 
 _BASE: dict[str, Any] = {
     "void": None,

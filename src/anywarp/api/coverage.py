@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import table
-from .implemented import declared, implementation
-from .table import Api
+from anywarp.api import table
+from anywarp.api.implemented import declared, implementation
+from anywarp.api.table import Api
 
 
 def covered(api: Api, names: frozenset[str]) -> dict[str, list[tuple[str, bool]]]:
@@ -45,5 +45,3 @@ def page(runtime_sources: Path) -> str:
             out.append(f"| {chapter} | {len(functions)} | {count} | {', '.join(missing)} |")
         out.append("")
     return "\n".join(out)
-
-

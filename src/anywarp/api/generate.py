@@ -17,9 +17,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import coverage, cpp, profiles, table
-from .implemented import declared
-from .table import Function
+from anywarp.api import coverage, cpp, profiles, table
+from anywarp.api.implemented import declared
+from anywarp.api.table import Function
 
 ENTRY_FILES = 4
 _SOURCES = Path(__file__).resolve().parents[2] / "runtime"

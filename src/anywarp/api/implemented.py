@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .table import Api, Function
+from anywarp.api.table import Api, Function
 
 _IMPLEMENTATION = re.compile(r"^(?!using|return|static|typedef)(?:const )?[A-Za-z_][\w:]*(?:\s|\s*\*+\s*)+(\w+)\(", re.MULTILINE)
 

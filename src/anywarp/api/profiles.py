@@ -10,8 +10,8 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .cpp import BANNER
-from .table import Api, Enum
+from anywarp.api.cpp import BANNER
+from anywarp.api.table import Api, Enum
 
 DEVICES = Path(__file__).parent.parent / "devices"
 _PREFIX = "CU_DEVICE_ATTRIBUTE_"

@@ -65,7 +65,7 @@ class _Nodes(dict[str, Operand]):
 
 
 def _without_lists_of_one(operands: tuple[Operand, ...], opcode: tuple[str, ...]) -> tuple[Operand, ...]:
-    """Triton writes the register of a scalar access in braces, `ld.global.b32 {%r1}, [%rd1]`, which means the register itself."""
+    """Some compilers write the register of a scalar access in braces, `ld.global.b32 {%r1}, [%rd1]`, which means the register itself."""
     if opcode[0] not in ("ld", "st"):
         return operands
     return tuple(o.elements[0] if isinstance(o, Vector) and len(o.elements) == 1 else o for o in operands)

@@ -1,7 +1,7 @@
 // A stand-in for the assembler `ptxas`: the output is the PTX text itself, which the driver takes as an image and compiles for this machine.
 //
-// Triton and XLA start the program under this name (`ptxas OPTION... INPUT -o OUTPUT`, `ptxas --version`). Options change machine code
-// only and are passed over. The exit status is 0, or 1 with a line on stderr.
+// Compilers of array programs start it under this name (`ptxas OPTION... INPUT -o OUTPUT`, `ptxas --version`). Options change machine
+// code only and are passed over. The exit status is 0, or 1 with a line on stderr.
 
 #include <cstdio>
 #include <cstring>
