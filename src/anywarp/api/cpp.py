@@ -8,8 +8,8 @@ point checks that the driver may be called, calls the implementation, and tells 
                            [&](trace::Line& line) { line("dptr", dptr)("bytesize", bytesize); });
     }
 
-`enter`, `missing` and `trace::Line` are written by hand, in `src/runtime/{driver,cudart}/entry.h` and `src/runtime/api/trace.h`. One text serves
-both APIs: an `Emitter` knows the namespace and the macros' names.
+`enter`, `missing` and `trace::Line` are written by hand, in `src/runtime/{driver,cudart}/entry.h` and `src/runtime/api/trace.h`. One text
+serves both APIs: an `Emitter` knows the namespace and the macros' names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Tensor copies (PTX ISA 9.7.9.25.5: cp.async.bulk.tensor, cp.reduce.async.bulk.tensor, cp.async.bulk.prefetch.tensor).
 
-A box of a tensor in global memory, as a tensor map describes it (`tensor_map`), goes to shared memory or back. The work is the runtime's service
-`tensor`, one call a lane: programs let one lane of a CTA do it. As all asynchronous copies here it is done at once and reported to the mbarrier.
+A box of a tensor in global memory, as a tensor map describes it (`tensor_map`), goes to shared memory or back. The work is the runtime's
+service `tensor`, one call a lane: programs let one lane of a CTA do it. As all asynchronous copies here it is done at once and reported to
+the mbarrier.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Tensor maps: 128 bytes that say how a tensor lies in global memory and which box of it a copy takes (`abi.TENSOR_MAP` is their layout), and
-tensormap.replace, which changes a field of one (PTX ISA 9.7.9.27).
+"""Tensor maps: 128 bytes that say how a tensor lies in global memory and which box of it a copy takes (`abi.TENSOR_MAP` is their layout),
+and tensormap.replace, which changes a field of one (PTX ISA 9.7.9.27).
 
 `boxes` is the plain meaning of a tensor copy: which element in shared memory belongs to which in global memory.
 """

@@ -1,7 +1,7 @@
 """Texture instructions (PTX ISA 9.7.10: tex, tld4, txq, istypep). Surfaces are in `surface`.
 
-A handle is the address of an `abi.TEXTURE` descriptor, which cuTexObjectCreate makes. The work is the runtime's service `texture`: one call for all
-active lanes, told by an operation word:
+A handle is the address of an `abi.TEXTURE` descriptor, which cuTexObjectCreate makes. The work is the runtime's service `texture`: one call
+for all active lanes, told by an operation word:
 
     bits 0-3    0 sample, 1 gather, 2 surface load, 3 store, 4 formatted store, 5 reduction, 6 query
     bits 4-7    geometry: 1d 2d 3d a1d a2d cube acube

@@ -1,7 +1,7 @@
 """The plain meaning of texture and surface instructions (PTX ISA 9.7.10, 9.7.11; the programming guide's appendix on texture fetching).
 
-Weights of linear filters are whole 256ths, and a filtered value is the weighted sum in f32, the corners in ascending order, the first dimension fastest.
-Floats are Python's, rounded to f32 after every operation.
+Weights of linear filters are whole 256ths, and a filtered value is the weighted sum in f32, the corners in ascending order, the first
+dimension fastest. Floats are Python's, rounded to f32 after every operation.
 """
 
 from __future__ import annotations
