@@ -100,14 +100,16 @@ Result Module::place(std::string* log) {
     kernels_by_name_[entry.name] = kernel.get();
     kernels_.push_back(std::move(kernel));
   }
-  if (!manifest_.functions.empty()) {
+  // Kernels have addresses too: variables of cudadevrt, which every program with linked device code carries, begin with some.
+  std::vector<std::string_view> addressed(manifest_.functions.begin(), manifest_.functions.end());
+  for (const EntryInfo& entry : manifest_.entries) addressed.push_back(entry.name);
+  if (!addressed.empty()) {
     constexpr std::size_t kToken = 16;
-    if (const Result r = arena.allocate(options_.device, manifest_.functions.size() * kToken, 256, memory::Kind::internal, options_.owner, 0, &tokens_);
-        r != Result::success)
+    const std::size_t bytes = addressed.size() * kToken;
+    if (const Result r = arena.allocate(options_.device, bytes, 256, memory::Kind::internal, options_.owner, 0, &tokens_); r != Result::success)
       return fail(r, "no memory for the module's functions");
-    std::memset(tokens_, 0, manifest_.functions.size() * kToken);
-    for (std::size_t i = 0; i < manifest_.functions.size(); ++i)
-      symbols_[manifest_.functions[i]] = reinterpret_cast<std::uint64_t>(tokens_) + i * kToken;
+    std::memset(tokens_, 0, bytes);
+    for (std::size_t i = 0; i < addressed.size(); ++i) symbols_.emplace(addressed[i], reinterpret_cast<std::uint64_t>(tokens_) + i * kToken);
   }
   for (VariableInfo& info : manifest_.variables) {
     if ((info.flags & VariableInfo::external) != 0) return fail(Result::invalid_ptx, "unresolved extern variable '" + info.name + "'");

@@ -105,7 +105,7 @@ class Module {
   std::map<std::string, Kernel*, std::less<>> kernels_by_name_;
   std::vector<Variable> variables_;
   std::map<std::string, std::uint64_t, std::less<>> symbols_;
-  void* tokens_ = nullptr;  // one 16-byte slot for each function that has an address
+  void* tokens_ = nullptr;  // one 16-byte slot for each function that has an address and each kernel
 };
 
 // The name of the variant for a block shape, and its number (0 to 11).
