@@ -91,7 +91,9 @@ def draw(position, path, size=900, extent=1.7):
     x, y = position[:, 0], position[:, 1]
     light, _, _ = np.histogram2d(-y, x, bins=size // 2, range=[[-extent, extent]] * 2)
     for axis in (0, 1):  # a little glow
-        light = light + 0.6 * (np.roll(light, 1, axis) + np.roll(light, -1, axis)) + 0.2 * (np.roll(light, 2, axis) + np.roll(light, -2, axis))
+        near = np.roll(light, 1, axis) + np.roll(light, -1, axis)
+        far = np.roll(light, 2, axis) + np.roll(light, -2, axis)
+        light = light + 0.6 * near + 0.2 * far
     light = np.kron(1 - np.exp(-0.4 * light), np.ones((2, 2)))
     colour = np.stack([light**1.2, light**1.5 * 0.85 + 0.02, light**0.7 * 0.9 + 0.06], axis=2)
     Image.fromarray((255 * np.clip(colour, 0, 1)).astype(np.uint8)).save(path)

@@ -153,13 +153,14 @@ WARP_STATE = Struct(
 
 TENSOR_MAP = Struct(
     "TensorMap",
-    "What a CUtensorMap (128 bytes, opaque to programs) holds here: written by cuTensorMapEncode* and tensormap.replace, read by tensor copies.",
+    "What a CUtensorMap (128 bytes, opaque to programs) holds here: written by cuTensorMapEncode* and tensormap.replace, read by tensor "
+    "copies.",
     (
         Field("u64", "address", "of the first element"),
         Field("u64", "stride", "bytes from one element to the next in dimensions 1 to 4", 4),
         Field("u32", "size", "elements of each dimension, the innermost first; 0 stands for 2^32", 5),
-        Field("u32", "box", "tiled: elements of the box. im2col: channels, pixels, then of each spatial dimension (width first) the lower corner "
-              "in the low 16 bits and the upper corner in the high ones", 5),
+        Field("u32", "box", "tiled: elements of the box. im2col: channels, pixels, then of each spatial dimension (width first) the lower "
+              "corner in the low 16 bits and the upper corner in the high ones", 5),
         Field("u8", "step", "of each dimension: the box's elements lie so many apart", 5),
         Field("u8", "type", "a CUtensorMapDataType"),
         Field("u8", "rank", "1 to 5"),
@@ -204,31 +205,33 @@ SERVICES: tuple[tuple[str, str], ...] = (
     # name, C signature after the name. `lanes` is the mask of active lanes; vectors hold 32 elements.
     (
         "vprintf",
-        "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* formats, const std::uint64_t* arguments, std::uint32_t* results)",
+        "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* formats, const std::uint64_t* arguments, "
+        "std::uint32_t* results)",
     ),
     ("malloc", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* bytes, std::uint64_t* results)"),
     ("free", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* addresses)"),
     # message, file, line, function of the first failing lane of each; does not return
     (
         "assertfail",
-        "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* messages, const std::uint64_t* files, const std::uint32_t* lines, const std::uint64_t* functions)",
+        "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* messages, const std::uint64_t* files, "
+        "const std::uint32_t* lines, const std::uint64_t* functions)",
     ),
     ("trap", "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t reason, std::uint64_t detail)"),
     ("globaltimer", "std::uint64_t()"),  # ns
     ("nanosleep", "void(std::uint32_t ns)"),
-    # A tensor copy of one lane. `operation`: a TensorOperation, plus 256 for im2col. `coordinates`: one a dimension. `offsets`: of im2col, one a
-    # spatial dimension. Gives the bytes of the box.
+    # A tensor copy of one lane. `operation`: a TensorOperation, plus 256 for im2col. `coordinates`: one a dimension. `offsets`: of im2col,
+    # one a spatial dimension. Gives the bytes of the box.
     (
         "tensor",
         "std::uint32_t(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t operation, std::uint64_t map, std::uint64_t shared, "
         "const std::int32_t* coordinates, const std::uint16_t* offsets)",
     ),
-    # Texture and surface instructions of all active lanes. `operation`: see isa/texture.py. `operands`: vectors of 32 words, one after the other;
-    # `results`: four vectors of 32 words, or of stores the values.
+    # Texture and surface instructions of all active lanes. `operation`: see isa/texture.py. `operands`: vectors of 32 words, one after the
+    # other; `results`: four vectors of 32 words, or of stores the values.
     (
         "texture",
-        "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t operation, const std::uint64_t* handles, const std::uint32_t* operands, "
-        "std::uint32_t* results)",
+        "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t operation, const std::uint64_t* handles, "
+        "const std::uint32_t* operands, std::uint32_t* results)",
     ),
 )
 

@@ -25,7 +25,8 @@ def environment(library_dir: Path) -> dict[str, str]:
 
 
 def anywarp(environment: dict[str, str], *arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "anywarp", *arguments], env=environment, capture_output=True, text=True, timeout=60, **more)  # type: ignore[call-overload, no-any-return]
+    command = [sys.executable, "-m", "anywarp", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, **more)  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 255])
@@ -43,7 +44,8 @@ def test_output_and_input_are_the_programs(environment: dict[str, str]) -> None:
 
 
 def test_process_is_the_programs(environment: dict[str, str]) -> None:
-    with subprocess.Popen([sys.executable, "-m", "anywarp", "run", "sh", "-c", "echo $$"], env=environment, stdout=subprocess.PIPE, text=True) as child:
+    command = [sys.executable, "-m", "anywarp", "run", "sh", "-c", "echo $$"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
         assert child.communicate()[0].strip() == str(child.pid)
 
 

@@ -27,7 +27,8 @@ def interpreter(client: str) -> str:
     python = os.environ.get("ANYWARP_TEST_PYTHON_" + client.upper().replace("-", "_"), sys.executable)
     key = (python, description.module)
     if key not in _found:
-        code = f"import importlib.util as u, sys; sys.exit(u.find_spec({description.module.split('.')[0]!r}) is None or u.find_spec({description.module!r}) is None)"
+        package = description.module.split(".")[0]
+        code = f"from importlib.util import find_spec as f; exit(f({package!r}) is None or f({description.module!r}) is None)"
         _found[key] = subprocess.run([python, "-c", code], capture_output=True).returncode == 0
     if not _found[key]:
         pytest.skip(f"{description.name} is not installed: {description.install}")

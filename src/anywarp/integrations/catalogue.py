@@ -90,20 +90,59 @@ def _either(*tests: Callable[[], bool]) -> Callable[[], bool]:
 _PYTHON = os.path.basename(sys.executable) if shutil.which(os.path.basename(sys.executable)) else sys.executable
 _PIP = f"{_PYTHON} -m pip install"
 
-_NVVM = Need("libNVVM", _either(_has_distribution("nvidia-nvvm", "nvidia-cuda-nvcc-cu12"), _has_toolkit_library("libnvvm.so")), f"{_PIP} 'numba-cuda[cu13]'")
+_NVVM = Need(
+    "libNVVM",
+    _either(_has_distribution("nvidia-nvvm", "nvidia-cuda-nvcc-cu12"), _has_toolkit_library("libnvvm.so")),
+    f"{_PIP} 'numba-cuda[cu13]'",
+)
 _NVRTC = Need(
-    "NVRTC", _either(_has_distribution("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"), _has_toolkit_library("libnvrtc.so")), f"{_PIP} 'numba-cuda[cu13]'"
+    "NVRTC",
+    _either(_has_distribution("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"), _has_toolkit_library("libnvrtc.so")),
+    f"{_PIP} 'numba-cuda[cu13]'",
 )
 _COMPILER = Need("a C compiler", _has_program("cc", "gcc", "clang"), "apt-get install gcc")
 
 CLIENTS = (
     Client(
-        "numba-cuda", "numba_cuda", "numba-cuda", f"{_PIP} 'numba-cuda[cu13]'", "0.30.4", (_NVVM, _NVRTC),
-        "nvJitLink is made missing, so that PTX goes to the driver", "numba-cuda",
+        "numba-cuda",
+        "numba_cuda",
+        "numba-cuda",
+        f"{_PIP} 'numba-cuda[cu13]'",
+        "0.30.4",
+        (_NVVM, _NVRTC),
+        "nvJitLink is made missing, so that PTX goes to the driver",
+        "numba-cuda",
     ),
-    Client("Triton", "triton", "triton", f"{_PIP} triton torch", "3.9.0", (_COMPILER,), "PTX passes through; CPU tensors are taken as they are", "triton"),
-    Client("tinygrad", "tinygrad", "tinygrad", f"{_PIP} tinygrad", "0.14.0", (), "finds the driver by itself; DEV=CUDA:PTX chooses its own PTX renderer", "tinygrad"),
-    Client("cuda-python", "cuda.bindings", "cuda-bindings", f"{_PIP} cuda-python cuda-core", "13.5.0", (), "cuda.core links with the driver", "cuda-python"),
+    Client(
+        "Triton",
+        "triton",
+        "triton",
+        f"{_PIP} triton torch",
+        "3.9.0",
+        (_COMPILER,),
+        "PTX passes through; CPU tensors are taken as they are",
+        "triton",
+    ),
+    Client(
+        "tinygrad",
+        "tinygrad",
+        "tinygrad",
+        f"{_PIP} tinygrad",
+        "0.14.0",
+        (),
+        "finds the driver by itself; DEV=CUDA:PTX chooses its own PTX renderer",
+        "tinygrad",
+    ),
+    Client(
+        "cuda-python",
+        "cuda.bindings",
+        "cuda-bindings",
+        f"{_PIP} cuda-python cuda-core",
+        "13.5.0",
+        (),
+        "cuda.core links with the driver",
+        "cuda-python",
+    ),
     Client("PyCUDA", "pycuda", "pycuda", f"{_PIP} pycuda", "2026.1", (), "hand it PTX: drv.module_from_buffer(ptx)", "pycuda"),
     Client("CuPy", "cupy", "cupy-cuda13x", f"{_PIP} cupy-cuda13x", "", (), "not yet: its CUDA runtime is linked in statically", ""),
     Client("JAX", "jax_cuda13_plugin", "jax-cuda13-plugin", f"{_PIP} 'jax[cuda13]'", "", (), "not yet: it asks for cuDNN and NVML", ""),

@@ -266,7 +266,9 @@ def query(memory: Access, handle: int, name: str, level: int = 0) -> int:
 
 
 def surface_address(memory: Access, handle: int, geometry: str, at: Sequence[int], size: int, clamp: str) -> int | None:
-    """The address of `size` bytes of a surface, the first coordinate in bytes; None: outside, with .zero. Raises KernelTrap outside, with .trap."""
+    """The address of `size` bytes of a surface, the first coordinate in bytes; None: outside, with .zero.
+
+    Raises KernelTrap outside, with .trap."""
     t = Texture.at(memory, handle)
     first = 1 if geometry[0] == "a" else 0
     x = _signed(at[first])

@@ -7,7 +7,24 @@ from numba import cuda, float32, guvectorize, vectorize
 from numba.cuda.random import create_xoroshiro128p_states, xoroshiro128p_normal_float32, xoroshiro128p_uniform_float64
 
 random = np.random.default_rng(0)
-FUNCTIONS = ("sin", "cos", "tan", "asin", "atan", "sinh", "tanh", "exp", "expm1", "log1p", "erf", "gamma", "lgamma", "sqrt", "cbrt", "floor")
+FUNCTIONS = [
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "atan",
+    "sinh",
+    "tanh",
+    "exp",
+    "expm1",
+    "log1p",
+    "erf",
+    "gamma",
+    "lgamma",
+    "sqrt",
+    "cbrt",
+    "floor",
+]
 
 
 def kernel_of(name):

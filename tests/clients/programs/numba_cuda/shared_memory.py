@@ -110,7 +110,7 @@ def heat(current, following, steps):
     """One-dimensional heat equation, the whole grid in step."""
     grid = cuda.cg.this_grid()
     i = cuda.grid(1)
-    for step in range(steps):
+    for _ in range(steps):
         if i < current.size:
             left = current[i - 1] if i > 0 else current[0]
             right = current[i + 1] if i < current.size - 1 else current[i]

@@ -10,8 +10,23 @@ torch.manual_seed(0)
 
 @triton.jit
 def multiply(
-    a, b, c, m, n, k, stride_am, stride_ak, stride_bk, stride_bn, stride_cm, stride_cn,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, GROUP: tl.constexpr, RELU: tl.constexpr,
+    a,
+    b,
+    c,
+    m,
+    n,
+    k,
+    stride_am,
+    stride_ak,
+    stride_bk,
+    stride_bn,
+    stride_cm,
+    stride_cn,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    GROUP: tl.constexpr,
+    RELU: tl.constexpr,
 ):
     program, rows, columns = tl.program_id(0), tl.cdiv(m, BM), tl.cdiv(n, BN)
     group = program // (GROUP * columns)
@@ -39,8 +54,22 @@ def run(a, b, relu=False, block=(64, 64, 32), warps=4, stages=3):
     c = torch.empty((m, n), device=DEVICE, dtype=a.dtype)
     grid = (triton.cdiv(m, block[0]) * triton.cdiv(n, block[1]),)
     multiply[grid](
-        a, b, c, m, n, k, *a.stride(), *b.stride(), *c.stride(), BM=block[0], BN=block[1], BK=block[2], GROUP=4, RELU=relu,
-        num_warps=warps, num_stages=stages,
+        a,
+        b,
+        c,
+        m,
+        n,
+        k,
+        *a.stride(),
+        *b.stride(),
+        *c.stride(),
+        BM=block[0],
+        BN=block[1],
+        BK=block[2],
+        GROUP=4,
+        RELU=relu,
+        num_warps=warps,
+        num_stages=stages,
     )
     return c
 
@@ -49,6 +78,7 @@ for kind, tolerance in ((torch.float16, 2e-2), (torch.bfloat16, 2e-1), (torch.fl
     a, b = torch.randn((200, 150), device=DEVICE).to(kind), torch.randn((150, 170), device=DEVICE).to(kind)
     expected = a.float() @ b.float()
     torch.testing.assert_close(run(a, b).float(), expected, atol=tolerance, rtol=1e-2)
-    torch.testing.assert_close(run(a, b, relu=True, block=(32, 64, 16), warps=2, stages=1).float(), expected.relu(), atol=tolerance, rtol=1e-2)
+    product = run(a, b, relu=True, block=(32, 64, 16), warps=2, stages=1).float()
+    torch.testing.assert_close(product, expected.relu(), atol=tolerance, rtol=1e-2)
 a, b = torch.randn((128, 96), device=DEVICE).half(), torch.randn((112, 96), device=DEVICE).half()
 torch.testing.assert_close(run(a, b.T, block=(128, 64, 32), warps=8, stages=4).float(), a.float() @ b.float().T, atol=2e-2, rtol=1e-2)
