@@ -32,7 +32,7 @@ def test_device_printf_is_written_at_synchronisation(build_with_nvcc: Build, lib
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("assert", r'faults\.cu:\d+: .*fail_assert.*: block: \[\d,0,0\], thread: \[\d+,0,0\] Assertion .*too many threads.* failed'),
+        ("assert", r"faults\.cu:\d+: .*fail_assert.*: block: \[\d,0,0\], thread: \[\d+,0,0\] Assertion .*too many threads.* failed"),
         ("trap", r"fail_trap"),
         ("address", r"fail_address.*0x40"),
         ("alignment", r"fail_alignment.*misaligned"),
@@ -49,9 +49,7 @@ def test_relocatable_device_code_is_linked_when_it_is_loaded(build_with_nvcc: Bu
     assert "passed" in run_program(binary, library_dir).splitlines()
 
 
-def test_program_with_machine_code_only_gets_no_kernel_image(
-    nvcc: str, tmp_path: Path, library_dir: Path
-) -> None:
+def test_program_with_machine_code_only_gets_no_kernel_image(nvcc: str, tmp_path: Path, library_dir: Path) -> None:
     binary = tmp_path / "program"
     command = [nvcc, "-cudart", "shared", "-gencode", "arch=compute_80,code=sm_80", str(PROGRAMS / "vector_add.cu"), "-o", str(binary)]
     subprocess.run(command, check=True, capture_output=True)

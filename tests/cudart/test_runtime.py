@@ -46,7 +46,9 @@ def cuda(runtime: Runtime) -> Runtime:
 
 @pytest.mark.parametrize("major", sorted(NAMES))
 def test_every_symbol_is_exported_under_its_version(major: int, library_dir: Path) -> None:
-    lines = subprocess.run(["nm", "-D", "--defined-only", str(library_dir / NAMES[major])], capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run(
+        ["nm", "-D", "--defined-only", str(library_dir / NAMES[major])], capture_output=True, text=True, check=True
+    ).stdout
     found = {line.split()[-1] for line in lines.splitlines() if " T " in line}
     wanted = {s for f in table.load("runtime").exported(major) for s in (f.symbol, f.twin_symbol) if s}
     assert found == {f"{s}@@{NAMES[major]}" for s in wanted}
@@ -96,16 +98,20 @@ def test_not_ready_is_no_last_error(cuda: Runtime) -> None:
         (13, "cudaGetDeviceProperties", "cudaDeviceProp", 1008),
     ],
 )
-def test_device_properties_have_the_layout_of_their_version(
-    major: int, symbol: str, struct: str, size: int, library_dir: Path
-) -> None:
+def test_device_properties_have_the_layout_of_their_version(major: int, symbol: str, struct: str, size: int, library_dir: Path) -> None:
     cuda = Runtime(library_dir, major)
     buffer = create_string_buffer(b"\xee" * (size + 64), size + 64)
     cuda.check(getattr(cuda, symbol)(buffer, 0))
     assert buffer.raw[size:] == b"\xee" * 64  # nothing is written behind it
     properties = cuda.types[struct].from_buffer(buffer)
     value = c_int()
-    for member, attribute in (("multiProcessorCount", 16), ("major", 75), ("warpSize", 10), ("l2CacheSize", 38), ("maxBlocksPerMultiProcessor", 106)):
+    for member, attribute in (
+        ("multiProcessorCount", 16),
+        ("major", 75),
+        ("warpSize", 10),
+        ("l2CacheSize", 38),
+        ("maxBlocksPerMultiProcessor", 106),
+    ):
         cuda.check(cuda.cudaDeviceGetAttribute(byref(value), attribute, 0))
         assert getattr(properties, member) == value.value
     assert properties.name
@@ -153,7 +159,9 @@ def test_memory_argument_checks(cuda: Runtime) -> None:
 
 def test_launch_of_something_unknown(cuda: Runtime) -> None:
     dim3 = cuda.types["dim3"]
-    cuda.expect("cudaErrorInvalidDeviceFunction", cuda.cudaLaunchKernel(ctypes.addressof(c_int()), dim3(1, 1, 1), dim3(1, 1, 1), None, 0, None))
+    cuda.expect(
+        "cudaErrorInvalidDeviceFunction", cuda.cudaLaunchKernel(ctypes.addressof(c_int()), dim3(1, 1, 1), dim3(1, 1, 1), None, 0, None)
+    )
     cuda.expect("cudaErrorInvalidSymbol", cuda.cudaGetSymbolSize(byref(c_size_t()), ctypes.addressof(c_int())))
     cuda.expect("cudaErrorMissingConfiguration", getattr(cuda, "__cudaPopCallConfiguration")(None, None, None, None))
 
@@ -196,7 +204,7 @@ def test_every_runtime_sees_the_devices_of_the_environment(library_dir: Path) ->
     code = f"""
 from ctypes import *
 from anywarp.api.bindings import Library
-for name, major in {list((n, m) for m, n in NAMES.items())!r}:
+for name, major in {[(n, m) for m, n in NAMES.items()]!r}:
     runtime = Library({str(library_dir)!r} + "/" + name, "runtime", major)
     count, device, pointer = c_int(), c_int(), c_void_p()
     assert runtime.cudaGetDeviceCount(byref(count)) == 0 and count.value == 3
