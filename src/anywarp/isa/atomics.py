@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from anywarp.isa import types
@@ -80,6 +81,10 @@ _BITS: dict[str, Operation] = {
 }
 
 
+# Order of semantics, scope and state space: the manual's first; assemblers take any, and nvcc, LLVM and Triton write several.
+_QUALIFIERS = tuple("".join(order) for order in permutations(("{.sem}", "{.scope}", "{.space}")))
+
+
 class _Atomic(Memory):
     sem: str | None
     vec: str | None
@@ -147,11 +152,10 @@ def lower_vector(
 class Atom(_Atomic):
     """atom: reads, combines and writes one element without interruption; gives the old value"""
 
-    syntax = (
-        "atom{.sem}{.scope}{.space}.op{.noftz}{.cache}{.vec}.type d, [a], b{, policy}",
-        "atom{.sem}{.scope}{.space}.cas{.cache}.type d, [a], b, c{, policy}",
-        "atom{.sem}{.space}{.scope}.op{.noftz}{.cache}{.vec}.type d, [a], b{, policy}",
-        "atom{.sem}{.space}{.scope}.cas{.cache}.type d, [a], b, c{, policy}",
+    syntax = tuple(
+        f"atom{order}{tail}"
+        for order in _QUALIFIERS
+        for tail in (".op{.noftz}{.cache}{.vec}.type d, [a], b{, policy}", ".cas{.cache}.type d, [a], b, c{, policy}")
     )
     section = "9.7.13.5"
 
@@ -169,10 +173,7 @@ class Atom(_Atomic):
 class Red(_Atomic):
     """red: combines one element in memory, without giving the old value"""
 
-    syntax = (
-        "red{.sem}{.scope}{.space}.op{.noftz}{.cache}{.vec}.type [a], b{, policy}",
-        "red{.sem}{.space}{.scope}.op{.noftz}{.cache}{.vec}.type [a], b{, policy}",
-    )
+    syntax = tuple(f"red{order}.op{{.noftz}}{{.cache}}{{.vec}}.type [a], b{{, policy}}" for order in _QUALIFIERS)
     results = ()
     section = "9.7.13.6"
 
