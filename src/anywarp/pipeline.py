@@ -21,6 +21,7 @@ from anywarp.codegen import llvm
 from anywarp.ir import model
 from anywarp.ir.build import build
 from anywarp.ir.printer import print_function
+from anywarp.isa import manual
 from anywarp.lower.kernel import Lowered, lower
 from anywarp.ptx import device_runtime, tree
 
