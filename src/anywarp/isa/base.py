@@ -279,7 +279,24 @@ def resolve(opcode: tuple[str, ...]) -> tuple[Instruction, ...]:
                 candidate = cls(opcode, form, values)
                 if candidate.check() is None:
                     found.append(candidate)
+    if not found and (ordered := _in_the_manuals_order(opcode)) != opcode:
+        return resolve(ordered)
     return tuple(found)
+
+
+_MEMORY_MODIFIERS = (
+    frozenset(("relaxed", "acquire", "release", "acq_rel", "volatile", "weak")),
+    frozenset(("cta", "cluster", "gpu", "sys")),
+    frozenset(("global", "shared", "shared::cta", "shared::cluster")),
+)
+
+
+def _in_the_manuals_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
+    """Assemblers take the semantics, scope and space of a memory access in any order, and Triton writes `atom.global.gpu.acq_rel.add.f32`."""
+    if opcode[0] not in ("atom", "red", "ld", "st"):
+        return opcode
+    places = [next((i for i, words in enumerate(_MEMORY_MODIFIERS) if part in words), len(_MEMORY_MODIFIERS)) for part in opcode[1:]]
+    return (opcode[0], *(part for _, part in sorted(zip(places, opcode[1:]), key=lambda pair: pair[0])))
 
 
 def mnemonics() -> Iterable[str]:
