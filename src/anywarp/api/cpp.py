@@ -37,14 +37,15 @@ def header(api: Api) -> str:
     new = [t for t in api.types if t.name not in skip]
     out += [f"{'union' if t.union else 'struct'} {t.name};" for t in new if isinstance(t, Aggregate)]
     for t in new:
-        out += _type(t)
+        out += type_definition(t)
         if isinstance(t, Aggregate) and t.size:
             checks.append(f"static_assert(sizeof({t.name}) == {t.size});")
     out += ["", *checks, ""]
     return "\n".join(out)
 
 
-def _type(t: Type) -> list[str]:
+def type_definition(t: Type) -> list[str]:
+    """The lines of C++ that define a type or constant."""
     if isinstance(t, Handle):
         return [f"typedef struct {t.tag}* {t.name};"]
     if isinstance(t, Alias):
