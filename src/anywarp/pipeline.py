@@ -48,7 +48,24 @@ def read_module(text: str) -> tree.Module:
     module = ptx.parse(text)
     device_runtime.define_missing(module)
     ptx.verify(module)
+    _check_mnemonics(module)
     return module
+
+
+def _check_mnemonics(module: tree.Module) -> None:
+    """Raises PtxError at the first instruction that no version of the manual has."""
+    places: dict[tuple[str, ...], tree.Instruction] = {}
+    for function in module.functions.values():
+        stack = [function.body or []]
+        while stack:
+            for statement in stack.pop():
+                if isinstance(statement, tree.Instruction):
+                    places.setdefault(statement.opcode, statement)
+                elif isinstance(statement, tree.Block):
+                    stack.append(statement.statements)
+    for opcode in sorted(manual.unknown(places), key=lambda o: places[o].line):
+        instruction = places[opcode]
+        raise ptx.PtxError(f"{opcode[0]!r} is no PTX instruction", instruction.line, instruction.column)
 
 
 def compile_kernel(module: tree.Module, entry: str, variant: str = "line") -> CompiledKernel:
