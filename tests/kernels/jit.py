@@ -129,7 +129,8 @@ class Program:
         states, _keep_states = _aligned(abi.WARP_STATE.size * warps, 64)
         local, _keep_local = _aligned(32 * lowered.local_bytes * warps + 64, 64)
         frames, _keep_frames = _aligned(lowered.frame_bytes * warps + 64, 64)
-        _poke(cta, abi.CTA, shared=shared, warps=states, smid=0, cluster_rank=0)
+        cluster = (ctypes.c_uint64 * 1)(shared)
+        _poke(cta, abi.CTA, shared=shared, warps=states, smid=0, cluster_rank=0, cluster=ctypes.addressof(cluster))
         warp_states = [states + w * abi.WARP_STATE.size for w in range(warps)]
         for w, state in enumerate(warp_states):
             exists = 0xFFFFFFFF if (w + 1) * 32 <= threads else (1 << threads % 32) - 1

@@ -100,7 +100,7 @@ class StoreAsync(_Vector):
         if self.wide:
             w.line("fence release")
             self.type = self.wide
-        space = "global" if self.wide else "shared" if self.ss else ""
+        space = "global" if self.wide else self.ss or ""
         self.store(w, space, op.operands[0], op.operands[1])
         if not self.wide:
             bar = w.place(space, op.operands[2])
@@ -140,7 +140,7 @@ class ReduceAsync(_Vector):
 
     @property
     def space(self) -> str:
-        return "global" if self.scope else "shared" if self.ss else ""
+        return "global" if self.scope else self.ss or ""
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         compute = operation(self.op, self.type)

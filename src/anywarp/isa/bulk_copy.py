@@ -6,6 +6,7 @@ for.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from anywarp.isa import types
@@ -14,7 +15,20 @@ from anywarp.isa.base import Memory, OperandType, instruction
 from anywarp.isa.mbarrier import Barrier, update
 
 Lanes = dict[int, tuple[Any, ...]]
-_HINT = "{.L2::cache_hint}"
+HINT = ("L2::cache_hint", "policy")
+MULTICAST = ("multicast::cluster", "mask")
+
+
+def forms(opcode: str, operands: str, *options: tuple[str, str]) -> tuple[str, ...]:
+    """All spellings of an instruction in which each option (a modifier, and the operand that comes with it) is there or not. Options stand
+    behind the opcode, or where it has `*`."""
+    head, _, tail = opcode.partition("*")
+    found = []
+    for chosen in itertools.product((False, True), repeat=len(options)):
+        taken = [option for option, is_there in zip(options, chosen) if is_there]
+        modifiers = "".join(f".{modifier}" for modifier, _ in taken)
+        found.append(f"{head}{modifiers}{tail} {operands}" + "".join(f", {operand}" for _, operand in taken))
+    return tuple(found)
 
 
 class _Bulk(Memory):
@@ -29,13 +43,8 @@ class _Bulk(Memory):
     writes = True
 
     def named(self, operands: Any) -> dict[str, Any]:
-        """Operands by name: optional ones are left out from the left unless the opcode asks for them."""
-        names = [s.name for s in self.form.operands]
-        if "L2::cache_hint" not in self.opcode:
-            names = [n for n in names if n != "policy"]
-        if "multicast::cluster" not in self.opcode:
-            names = [n for n in names if n != "mask"]
-        return dict(zip(names, operands))
+        """Operands by name."""
+        return dict(zip((spec.name for spec in self.form.operands), operands))
 
     def operand_type(self, name: str) -> OperandType:
         return self.types.get(name, "b64")
@@ -67,12 +76,12 @@ class BulkCopy(_Bulk):
     """cp.async.bulk: copies `size` bytes (a multiple of 16) between global and shared memory, or within a cluster's shared memory"""
 
     syntax = (
-        f"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes{{.multicast::cluster}}{_HINT} "
-        "[dst], [src], size, [mbar]{, mask}{, policy}",
-        f"cp.async.bulk.shared::cta.global.mbarrier::complete_tx::bytes{_HINT} [dst], [src], size, [mbar]{{, policy}}",
+        *forms("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes", "[dst], [src], size, [mbar]", MULTICAST, HINT),
+        *forms("cp.async.bulk.shared::cta.global.mbarrier::complete_tx::bytes", "[dst], [src], size, [mbar]", HINT),
         "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [dst], [src], size, [mbar]",
-        f"cp.async.bulk.global.shared::cta.bulk_group{_HINT} [dst], [src], size{{, policy}}",
-        f"cp.async.bulk.global.shared::cta.bulk_group{_HINT}.cp_mask [dst], [src], size{{, policy}}, byte_mask",
+        *forms("cp.async.bulk.global.shared::cta.bulk_group", "[dst], [src], size", HINT),
+        "cp.async.bulk.global.shared::cta.bulk_group.cp_mask [dst], [src], size, byte_mask",
+        "cp.async.bulk.global.shared::cta.bulk_group.L2::cache_hint.cp_mask [dst], [src], size, policy, byte_mask",
     )
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
@@ -98,11 +107,11 @@ class BulkCopy(_Bulk):
         given = self.named(op.operands)
         target, source = self.spaces()
         per_lane = PerLane(w)
-        places = [w.place(space.split("::")[0], given[name]) for name, space in (("dst", target), ("src", source))]
+        places = [w.place(space, given[name]) for name, space in (("dst", target), ("src", source))]
         for place in places:
             w.check_alignment(place, 16)
         to, origin = (per_lane.pointer(p) for p in places)
-        bar = per_lane.pointer(w.place("shared", given["mbar"])) if "mbar" in given else None
+        bar = per_lane.pointer(w.place("shared::cluster", given["mbar"])) if "mbar" in given else None
         size = per_lane.number(given["size"], "i32")
         mask = per_lane.number(given["mask"], "i16") if "mask" in given else None
         byte_mask = per_lane.number(given["byte_mask"], "i16") if "byte_mask" in given else None
@@ -144,7 +153,7 @@ class BulkReduce(_Bulk):
 
     syntax = (
         "cp.reduce.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.op.type [dst], [src], size, [mbar]",
-        f"cp.reduce.async.bulk.global.shared::cta.bulk_group{_HINT}.op{{.noftz}}.type [dst], [src], size{{, policy}}",
+        *forms("cp.reduce.async.bulk.global.shared::cta.bulk_group*.op{.noftz}.type", "[dst], [src], size", HINT),
     )
     modifiers = {"op": "and or xor add inc dec min max", "type": "f16 bf16 b32 u32 s32 b64 u64 s64 f32 f64"}
     section = "9.7.9.25.4.2"
@@ -174,11 +183,11 @@ class BulkReduce(_Bulk):
         target, _ = self.spaces()
         is_shared = target != "global"
         per_lane = PerLane(w)
-        places = [w.place(space, given[name]) for name, space in (("dst", "shared" if is_shared else "global"), ("src", "shared"))]
+        places = [w.place(space, given[name]) for name, space in (("dst", target), ("src", "shared"))]
         for place in places:
             w.check_alignment(place, 16)
         to, origin = (per_lane.pointer(p) for p in places)
-        bar = per_lane.pointer(w.place("shared", given["mbar"])) if "mbar" in given else None
+        bar = per_lane.pointer(w.place("shared::cluster", given["mbar"])) if "mbar" in given else None
         size = per_lane.number(given["size"], "i32")
         width = types.width(self.type)
         elem = f"i{width}"
@@ -204,7 +213,7 @@ class BulkHint(_Bulk):
     """cp.async.bulk.prefetch: a hint; commit_group and wait_group: all has been done already"""
 
     syntax = (
-        f"cp.async.bulk.prefetch.L2.global{_HINT} [src], size{{, policy}}",
+        *forms("cp.async.bulk.prefetch.L2.global", "[src], size", HINT),
         "cp.async.bulk.commit_group",
         "cp.async.bulk.wait_group{.read} n",
     )

@@ -45,7 +45,7 @@ class _Access(Memory):
     @property
     def space(self) -> str:
         """The state space: "" for generic addresses."""
-        return (self.ss or "").split("::")[0]
+        return self.ss if self.ss == "shared::cluster" else (self.ss or "").split("::")[0]
 
     @property
     def count(self) -> int:

@@ -157,7 +157,7 @@ class _Operation(Memory):
     @property
     def space(self) -> str:
         found = getattr(self, "any", None) or getattr(self, "ss", None)
-        return "shared" if found else ""
+        return "shared::cluster" if found == "shared::cluster" else "shared" if found else ""
 
     def change(self, b: Barrier, *operands: int) -> Barrier:
         """The object after the operation of one lane."""

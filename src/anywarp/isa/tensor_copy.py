@@ -12,11 +12,12 @@ from typing import Any
 from anywarp import abi
 from anywarp.isa.atomics import operation
 from anywarp.isa.base import OperandType, instruction
-from anywarp.isa.bulk_copy import _Bulk, lower_report, report
+from anywarp.isa.bulk_copy import HINT, MULTICAST, _Bulk, forms, lower_report, report
 from anywarp.isa.tensor_map import TensorMap
 
 Lanes = dict[int, tuple[Any, ...]]
 _DIMENSIONS = "1d 2d 3d 4d 5d"
+_LOAD = "cp.async.bulk.tensor.dim.to.global"
 
 
 class _TensorCopy(_Bulk):
@@ -25,24 +26,26 @@ class _TensorCopy(_Bulk):
     modifiers = {
         "dim": _DIMENSIONS,
         "to": "shared::cluster shared::cta",
-        "mode": "tile im2col im2col_no_offs",
+        "mode": "tile im2col_no_offs",
+        "gather": "im2col",
         "op": "add min max inc dec and or xor",
     }
     section = "9.7.9.25.5.2"
     dim: str
-    mode: str | None
+    mode: str | None = None
+    gather: str | None = None
     op: str | None = None
 
     @property
     def is_im2col(self) -> bool:
-        return self.mode in ("im2col", "im2col_no_offs")
+        return self.gather is not None or self.mode == "im2col_no_offs"
 
     def check(self) -> str | None:
         return "im2col needs three dimensions at least" if self.is_im2col and int(self.dim[0]) < 3 else None
 
     @property
     def offset_count(self) -> int:
-        return int(self.dim[0]) - 2 if self.mode == "im2col" else 0
+        return int(self.dim[0]) - 2 if self.gather else 0
 
     def operand_type(self, name: str) -> OperandType:
         if name == "coordinates":
@@ -50,17 +53,6 @@ class _TensorCopy(_Bulk):
         if name == "offsets":
             return "u16", self.offset_count
         return super().operand_type(name)
-
-    def named(self, operands: Any) -> dict[str, Any]:
-        names = [s.name for s in self.form.operands]
-        for name, is_there in (
-            ("policy", "L2::cache_hint" in self.opcode),
-            ("mask", "multicast::cluster" in self.opcode),
-            ("offsets", self.offset_count > 0),
-        ):
-            if not is_there and name in names:
-                names.remove(name)
-        return dict(zip(names, operands))
 
     def address_space(self, name: str) -> str:
         return {"map": "", "dst": "shared::cluster", "src": "shared"}.get(name, "shared::cluster")
@@ -99,10 +91,10 @@ class _TensorCopy(_Bulk):
         given = self.named(op.operands)
         per_lane = PerLane(w)
         map_of = per_lane.pointer(w.place("", given["map"]))
-        inside = w.place("shared", given["dst"] if "dst" in given else given["src"])
+        inside = w.place("shared::cluster" if "dst" in given else "shared", given["dst"] if "dst" in given else given["src"])
         w.check_alignment(inside, 128)
         shared = per_lane.pointer(inside)
-        bar = per_lane.pointer(w.place("shared", given["mbar"])) if "mbar" in given else None
+        bar = per_lane.pointer(w.place("shared::cluster", given["mbar"])) if "mbar" in given else None
         coordinates = [per_lane.number(c, "i32") for c in given["coordinates"]]
         offsets = [per_lane.number(o, "i16") for o in given.get("offsets", ())]
         mask = per_lane.number(given["mask"], "i16") if "mask" in given else None
@@ -134,8 +126,9 @@ class TensorLoad(_TensorCopy):
     """cp.async.bulk.tensor to shared memory"""
 
     syntax = (
-        "cp.async.bulk.tensor.dim.to.global{.mode}.mbarrier::complete_tx::bytes{.multicast::cluster}{.cta_group}{.L2::cache_hint} "
-        "[dst], [map, coordinates], [mbar]{, offsets}{, mask}{, policy}",
+        *forms(f"{_LOAD}{{.mode}}.mbarrier::complete_tx::bytes*", "[dst], [map, coordinates], [mbar]", MULTICAST, HINT),
+        *forms(f"{_LOAD}.gather.mbarrier::complete_tx::bytes*", "[dst], [map, coordinates], [mbar], offsets", MULTICAST, HINT),
+        *forms(f"{_LOAD}{{.mode}}.mbarrier::complete_tx::bytes*.cta_group", "[dst], [map, coordinates], [mbar]", MULTICAST),
     )
     modifiers = {**_TensorCopy.modifiers, "cta_group": "cta_group::1 cta_group::2"}
 
@@ -145,8 +138,8 @@ class TensorStore(_TensorCopy):
     """cp.async.bulk.tensor to global memory, cp.reduce.async.bulk.tensor"""
 
     syntax = (
-        "cp.async.bulk.tensor.dim.global.shared::cta{.mode}.bulk_group{.L2::cache_hint} [map, coordinates], [src]{, policy}",
-        "cp.reduce.async.bulk.tensor.dim.global.shared::cta.op{.mode}.bulk_group{.L2::cache_hint} [map, coordinates], [src]{, policy}",
+        *forms("cp.async.bulk.tensor.dim.global.shared::cta{.mode}.bulk_group", "[map, coordinates], [src]", HINT),
+        *forms("cp.reduce.async.bulk.tensor.dim.global.shared::cta.op{.mode}.bulk_group", "[map, coordinates], [src]", HINT),
     )
 
 
@@ -154,7 +147,10 @@ class TensorStore(_TensorCopy):
 class TensorPrefetch(_TensorCopy):
     """cp.async.bulk.prefetch.tensor: a hint"""
 
-    syntax = "cp.async.bulk.prefetch.tensor.dim.L2.global{.mode}{.L2::cache_hint} [map, coordinates]{, offsets}{, policy}"
+    syntax = (
+        *forms("cp.async.bulk.prefetch.tensor.dim.L2.global{.mode}", "[map, coordinates]", HINT),
+        *forms("cp.async.bulk.prefetch.tensor.dim.L2.global.gather", "[map, coordinates], offsets", HINT),
+    )
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         return {}

@@ -53,6 +53,7 @@ class FunctionEmitter(KernelEmitter):
         index = self.cta_field("current_warp")
         self.line(f"%warpindex = add i32 {index.name}, 0")
         start, self.lines = self.lines, []
+        self.begin_stack()
         self.reset_masks()
         self.write_mask(self.function.blocks[0], V("i32", 1, "%lanes"))
         self.jump(self.check_label(0))

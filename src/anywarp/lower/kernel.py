@@ -13,6 +13,7 @@ from anywarp.analysis.divergence import Effects
 from anywarp.analysis.shapes import Shapes, analyse
 from anywarp.ir import model
 from anywarp.isa import synchronisation
+from anywarp.isa.stack import STACK_BYTES
 from anywarp.lower import atomics, calls
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
@@ -103,6 +104,9 @@ class KernelEmitter(ControlEmitter):
         self.callee_names = list(function.callees)
         self.parameter_bytes = max((p.offset + p.bytes for p in function.parameters), default=0)
         self.local_bytes = -(-function.local.bytes // 16) * 16
+        self.stack_at = -1  # offset of a lane's stack in its local memory, where the function has one
+        if any(getattr(op.op, "uses_stack", False) for op in function.operations()):
+            self.stack_at, self.local_bytes = self.local_bytes, self.local_bytes + STACK_BYTES
         self._threads: list[V] | None = None
         self._prologue: list[str] = []
         self._locations: dict[int, int] = {}
@@ -273,6 +277,7 @@ class KernelEmitter(ControlEmitter):
             self.line(f"switch i32 {pc.name}, label %warp.begin [ {resumes} ]")
             self.label("warp.begin")
         self.begin_warp()
+        self.begin_stack()
         first = self.function.blocks[0]
         if not self.is_partial:
             if self.has_full[0]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from anywarp import abi
 from anywarp.ir.model import Address
+from anywarp.isa.addresses import CLUSTER_SHIFT
 from anywarp.isa.shape import Shape
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_store_each, call_store_some, load_each, store_each
@@ -59,6 +60,9 @@ class MemoryEmitter(ValueEmitter):
         block_base, block_bytes = (self.local_base, self.local_bytes) if space == "local" else (self.argument_base, self.argument_bytes)
 
         def pointers(v: V, rows: int) -> V:
+            if space == "shared::cluster":
+                window = self.trunc(v, "i32") if v.bits > 32 else v
+                return self.cluster_pointers(self.add(window, self.const("i32", address.offset)) if address.offset else window)
             if space.startswith("shared"):
                 wide = self.sext(self.trunc(v, "i32") if v.bits > 32 else v, "i64")
                 if address.offset:
@@ -136,6 +140,20 @@ class MemoryEmitter(ValueEmitter):
         self.line("unreachable")
         self.restore(state)
         self.label(good)
+
+    def cluster_pointers(self, window: V) -> V:
+        """Pointers for 32-bit addresses in the cluster's shared window: `mapa` puts a CTA's rank plus one into the top 8 bits; all else is
+        in one's own memory."""
+        ctas = self.mul(self.mul(self.launch_field("cluster", 0), self.launch_field("cluster", 1)), self.launch_field("cluster", 2))
+        rank = self.sub(self.lshr(window, self.const("i32", CLUSTER_SHIFT)), self.const("i32", 1))
+        is_named = self.icmp("ult", rank, ctas)
+        index = self.zext(self.select(is_named, rank, self.cta_field("cluster_rank")), "i64")
+        place = self.offset(self.cta_field("cluster"), self.mul(index, self.const("i64", 8)))
+        base = self.load("i64", 1, place, 8) if window.n == 1 else self.broadcast(self._gather(self.broadcast(place, WARP), "i64", 1, False)[0], WARP)
+        if 1 < window.n < WARP:  # one of each row
+            base = self.shuffle(base, None, [r * (WARP // window.n) for r in range(window.n)])
+        low = self.zext(self.and_(window, self.const("i32", (1 << CLUSTER_SHIFT) - 1)), "i64")
+        return self.convert("inttoptr", self.add(base, self.select(is_named, low, self.sext(window, "i64"))), "ptr")
 
     def _offset_lanes(self, pointer: V, offset: int) -> V:
         if not offset:
@@ -398,3 +416,25 @@ class MemoryEmitter(ValueEmitter):
                 self.store(v, self.offset(pointer, size * i), size, volatile)
 
         self.each_lane(self.active, one)
+
+    # ------------------------------------------------------------------------------------------------ the dynamic stack
+
+    stack_at: int
+
+    def _stack_pointers(self) -> V:
+        blocks = self.lane_constants("i64", [self.local_bytes * lane + self.stack_at for lane in range(WARP)])
+        return self.offset(self.local_base, blocks)
+
+    def stack_ends(self) -> V:
+        """The local address behind each lane's stack (32 x i32)."""
+        return self._gather(self._stack_pointers(), "i32", 1, False)[0]
+
+    def set_stack_ends(self, ends: V) -> None:
+        self._scatter(self._stack_pointers(), [self.broadcast(ends, WARP)], "i32", False)
+
+    def begin_stack(self) -> None:
+        """Empties the stacks of all lanes, where the function has any."""
+        if self.stack_at >= 0:
+            for lane in range(WARP):
+                place = self.offset(self.local_base, self.local_bytes * lane + self.stack_at)
+                self.store(self.const("i32", self.stack_at + 16), place, 4)

@@ -347,10 +347,14 @@ class Machine:
         dynamic_shared: int = 0,
         cluster: Dim = (1, 1, 1),
     ) -> None:
-        """Runs a kernel to its end. Raises a KernelError."""
+        """Runs a kernel to its end; its `.reqnctapercluster` counts where no cluster is given. Raises a KernelError."""
         function = self.loaded.function(entry)
         if function is None or function.kind != "entry":
             raise Unsupported(f"the module has no entry '{entry}'")
+        asked = function.directives.get("reqnctapercluster")
+        if asked and cluster == (1, 1, 1):
+            x, y, z = (*(int(str(n)) for n in asked), 1, 1)[:3]
+            cluster = x, y, z
         self.entry, self.grid, self.block, self.cluster, self.dynamic_shared = function, grid, block, cluster, dynamic_shared
         self.grid_id += 1
         self.shared_bytes = self.loaded.dynamic_shared_offset + dynamic_shared if dynamic_shared else self.loaded.static_shared
