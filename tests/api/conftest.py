@@ -98,9 +98,7 @@ def program(library_dir: Path) -> Callable[..., str]:
     def run(code: str, returncode: int = 0, merge_stderr: bool = False, **environment: str) -> str:
         full = _PRELUDE.format(library=library_dir / "libcuda.so.1") + textwrap.dedent(code)
         env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
-        done = subprocess.run(
-            [sys.executable, "-c", full], capture_output=True, text=True, env=env, timeout=120
-        )
+        done = subprocess.run([sys.executable, "-c", full], capture_output=True, text=True, env=env, timeout=120)
         assert done.returncode == returncode, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + (done.stderr if merge_stderr else "")
 

@@ -27,11 +27,7 @@ def entry(
     stored, compressed, stated = payload, 0, 0
     if compression != "none":
         flags |= fatbin.FLAG_LZ4 if compression == "lz4" else fatbin.FLAG_ZSTD
-        stored = (
-            lz4.block.compress(payload, store_size=False)
-            if compression == "lz4"
-            else zstandard.ZstdCompressor().compress(payload)
-        )
+        stored = lz4.block.compress(payload, store_size=False) if compression == "lz4" else zstandard.ZstdCompressor().compress(payload)
         compressed, stated = len(stored), len(payload) if size is None else size
     stored += bytes(-len(stored) % 8)
     name += bytes(-len(name) % 8)
@@ -70,9 +66,7 @@ def elf(sections: dict[bytes, bytes], machine: int = 62, flags: int = 0, abi_ver
     position, data, headers = 64, b"", [bytes(64)]
     for (name, content), name_offset in zip((*sections.items(), (b".shstrtab", names)), offsets, strict=True):
         kind = 3 if name == b".shstrtab" else 1
-        headers.append(
-            struct.pack("<IIQQQQIIQQ", name_offset, kind, 0, 0, position + len(data), len(content), 0, 0, 8, 0)
-        )
+        headers.append(struct.pack("<IIQQQQIIQQ", name_offset, kind, 0, 0, position + len(data), len(content), 0, 0, 8, 0))
         data += content + bytes(-len(content) % 8)
     ident = b"\x7fELF" + bytes([2, 1, 1, 0, abi_version]) + bytes(7)
     count = len(headers)

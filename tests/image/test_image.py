@@ -94,9 +94,7 @@ def test_machine_code_only() -> None:
 
 
 def test_code_of_other_kinds_is_named() -> None:
-    with pytest.raises(
-        NoPtxError, match=r"fatbin holds code of kind 8 for sm_75 and no PTX; rebuild with .*code=compute_75"
-    ):
+    with pytest.raises(NoPtxError, match=r"fatbin holds code of kind 8 for sm_75 and no PTX; rebuild with .*code=compute_75"):
         read(container(entry(b"x", 75, kind=8))).best_ptx((8, 0))
 
 

@@ -42,9 +42,7 @@ def test_tokens_replaced_inserted_and_deleted(text: str, data: st.DataObject) ->
     chosen = data.draw(st.lists(st.integers(0, len(spans) - 1), min_size=1, max_size=6, unique=True))
     for index in sorted(chosen, reverse=True):
         start, end = spans[index]
-        new = data.draw(
-            st.sampled_from([*TOKENS[:: max(1, len(TOKENS) // 200)], "", ";", "{", "}", "(", ")", "[", "]", "<", "/*"])
-        )
+        new = data.draw(st.sampled_from([*TOKENS[:: max(1, len(TOKENS) // 200)], "", ";", "{", "}", "(", ")", "[", "]", "<", "/*"]))
         stays = data.draw(st.booleans())
         text = text[:start] + (text[start:end] + " " if stays else "") + new + text[end:]
     outcome(text)
@@ -67,9 +65,7 @@ def test_noise_in_a_body(noise: str) -> None:
 
 @RELAXED
 @given(
-    st.sampled_from(
-        ["a:\n", "a b\n", "ld [", "{", "(", "(-", "x = ", '"', "@p ", ".reg .b32 ", "{ a ", "a|", "[a+", "%"]
-    ),
+    st.sampled_from(["a:\n", "a b\n", "ld [", "{", "(", "(-", "x = ", '"', "@p ", ".reg .b32 ", "{ a ", "a|", "[a+", "%"]),
     st.integers(1, 5000),
 )
 def test_long_repetitions(piece: str, count: int) -> None:

@@ -115,8 +115,6 @@ def test_an_error_behind_good_functions_fails_the_module() -> None:
     assert error_of(HEADER + good + ".entry bad { add.s32 %r1 %r2; }").line == 54
 
 
-@pytest.mark.parametrize(
-    "bomb", [".global .u8 x[2][1000000000000] = {{1}, {2}};", ".entry k { t: .branchtargets L<1000000000000>; }"]
-)
+@pytest.mark.parametrize("bomb", [".global .u8 x[2][1000000000000] = {{1}, {2}};", ".entry k { t: .branchtargets L<1000000000000>; }"])
 def test_short_text_cannot_ask_for_much_memory(bomb: str) -> None:
     error_of(HEADER + bomb)

@@ -179,9 +179,7 @@ def test_call_operands() -> None:
 
 
 def test_bare_names_are_registers_where_a_scope_declares_them() -> None:
-    outer, declaration, block, after = body(
-        "mov.u32 %r1, p; .reg .b32 q; { .reg .b32 p; mov.u32 %r1, p; { mov.u32 p, q; } } mov.u32 q, p;"
-    )
+    outer, declaration, block, after = body("mov.u32 %r1, p; .reg .b32 q; { .reg .b32 p; mov.u32 %r1, p; { mov.u32 p, q; } } mov.u32 q, p;")
     assert isinstance(outer, tree.Instruction) and isinstance(after, tree.Instruction) and isinstance(block, tree.Block)
     assert isinstance(declaration, tree.RegisterDeclaration)
     assert outer.operands == (R1, Symbol("p"))
@@ -288,17 +286,13 @@ def test_initialiser_in_row_major_order(text: str, dimensions: tuple[int, ...], 
 
 
 def test_initialiser_with_addresses() -> None:
-    found = variable(
-        ".global .u32 x; .global .u64 a[4] = {x, generic(x)+4, x+8, 0};"
-        ".global .b8 b[2] = {0xFF(x), 0xff00(generic(x)+4)};"
-    )
+    found = variable(".global .u32 x; .global .u64 a[4] = {x, generic(x)+4, x+8, 0};.global .b8 b[2] = {0xFF(x), 0xff00(generic(x)+4)};")
     assert found.initializer == (MaskedSymbol(0xFF, Symbol("x")), MaskedSymbol(0xFF00, Symbol("x", 4, True)))
 
 
 def test_parameters() -> None:
     module = parse(
-        HEADER
-        + ".visible .entry k (.param .u64 .ptr .global .align 16 p, .param .u64 .ptr q, .param .align 8 .b8 s[24])"
+        HEADER + ".visible .entry k (.param .u64 .ptr .global .align 16 p, .param .u64 .ptr q, .param .align 8 .b8 s[24])"
         " .maxntid 16, 2 { ret; }"
     )
     kernel = module.functions["k"]
@@ -333,9 +327,7 @@ def test_definition_wins_over_declarations() -> None:
 
 
 def test_parameters_in_the_body_before_ptx_1_4() -> None:
-    module = parse(
-        ".version 1.3\n.target sm_10\n.entry k { .param .u32 a; .reg .u32 %r1; ld.param.u32 %r1, [a]; exit; }"
-    )
+    module = parse(".version 1.3\n.target sm_10\n.entry k { .param .u32 a; .reg .u32 %r1; ld.param.u32 %r1, [a]; exit; }")
     assert [p.name for p in module.functions["k"].params] == ["a"]
 
 
@@ -373,8 +365,7 @@ def test_registers_that_functions_share_are_refused() -> None:
 
 def test_branch_and_call_tables() -> None:
     targets, calls, prototype = body(
-        "t: .branchtargets A, L<3>; c: .calltargets f, g;"
-        "p: .callprototype (.param .b32 _) _ (.param .b8 x[4]) .noreturn;"
+        "t: .branchtargets A, L<3>; c: .calltargets f, g;p: .callprototype (.param .b32 _) _ (.param .b8 x[4]) .noreturn;"
     )
     assert targets == tree.BranchTargets("t", ("A", "L0", "L1", "L2"), 6)
     assert calls == tree.CallTargets("c", ("f", "g"), 6)
@@ -385,16 +376,12 @@ def test_branch_and_call_tables() -> None:
 
 def test_debug_information() -> None:
     first, second, third = body(
-        ".loc 1 2 3\n.loc 1 5 6, function_name $L__info, inlined_at 1 2 3\n"
-        ".loc 1 5 6, function_name $L__info+16, inlined_at 1 2 3\n"
+        ".loc 1 2 3\n.loc 1 5 6, function_name $L__info, inlined_at 1 2 3\n.loc 1 5 6, function_name $L__info+16, inlined_at 1 2 3\n"
     )
     assert first == tree.Location(1, 2, 3, 6)
     assert second == tree.Location(1, 5, 6, 7, "$L__info", (1, 2, 3))
     assert third == tree.Location(1, 5, 6, 8, "$L__info+16", (1, 2, 3))
-    assert (
-        parse(HEADER + ".section .debug_info {\n.b8 1, 2\n.b32 $L__x+1\n}\n.section .debug_macinfo { }\n").functions
-        == {}
-    )
+    assert parse(HEADER + ".section .debug_info {\n.b8 1, 2\n.b32 $L__x+1\n}\n.section .debug_macinfo { }\n").functions == {}
 
 
 def test_text_may_have_a_mark_a_nul_and_windows_line_ends() -> None:

@@ -209,9 +209,7 @@ class _Analysis:
             return VARYING
         return Shape(rows, stride, multiple, deviation)
 
-    def _by_rows(
-        self, op: model.Operation, declaration: Lane, shapes: list[Shape], constants: tuple[int | None, ...]
-    ) -> Shape | None:
+    def _by_rows(self, op: model.Operation, declaration: Lane, shapes: list[Shape], constants: tuple[int | None, ...]) -> Shape | None:
         """The result's shape where operands are affine over fewer lanes than they could be: `tid >> 3` is the same in rows of 8 lanes,
         `tid & 15` counts up in rows of 16."""
         if any(s.deviation for s in shapes):

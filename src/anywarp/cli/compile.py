@@ -46,7 +46,10 @@ def compile_file(
     table = Table(
         title=f"{file}: parsed and verified in {1000 * parsed:.0f} ms, variant {variant}",
         caption="shared and local memory and the object's size in bytes; stages in ms",
-        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("entry", overflow="fold", min_width=14)
     for column in ("regs", "shared", "local", "size", *STAGES.values()):

@@ -37,7 +37,10 @@ def devices() -> None:
     for name, values in profiles().items():
         count = values.get("sm_count", "0")
         table.add_row(
-            name, values.get("name", ""), values.get("compute_capability", ""), "one a core" if count == "0" else count,
+            name,
+            values.get("name", ""),
+            values.get("compute_capability", ""),
+            "one a core" if count == "0" else count,
             "[green]in use[/green]" if name == chosen else "",
         )
     console.print(table)

@@ -27,9 +27,7 @@ def read_elf(data: bytes) -> Image:
     header = _HEADER.unpack_from(data, 0)
     machine, flags = header[1], header[6]
     if machine == _EM_CUDA:
-        return Image(
-            "cubin", [ImageEntry("elf", _architecture(data[8], flags), payload=data, size=len(data), raw_kind=2)]
-        )
+        return Image("cubin", [ImageEntry("elf", _architecture(data[8], flags), payload=data, size=len(data), raw_kind=2)])
     entries: list[ImageEntry] = []
     for offset, end in _fatbin_sections(data, header):
         entries.extend(read_fatbins(data, offset, end))

@@ -51,8 +51,7 @@ def read_fatbins(data: bytes, offset: int = 0, end: int | None = None) -> Iterat
         begin, stop = offset + header_size, offset + header_size + size
         if stop > limit:
             raise ImageError(
-                f"fatbin at offset {offset} is cut off: its header says {header_size + size} bytes, "
-                f"{limit - offset} are there"
+                f"fatbin at offset {offset} is cut off: its header says {header_size + size} bytes, {limit - offset} are there"
             )
         yield from _read_entries(data, begin, stop)
         offset = stop

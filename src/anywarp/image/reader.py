@@ -39,6 +39,4 @@ def read(data: bytes | bytearray | memoryview) -> Image:
 def _text_entry(data: bytes) -> ImageEntry:
     target = _TARGET.search(data)
     architecture, suffix = (int(target.group(1)), target.group(2).decode()) if target else (0, "")
-    return ImageEntry(
-        "ptx", architecture, cast(Literal["", "a", "f"], suffix), payload=data, size=len(data), raw_kind=1
-    )
+    return ImageEntry("ptx", architecture, cast(Literal["", "a", "f"], suffix), payload=data, size=len(data), raw_kind=1)

@@ -33,9 +33,7 @@ def prepare(module: ModuleType) -> None:
 
 def addresses(arguments: Any) -> Any:
     """Kernel arguments with the address of each tensor in its place; Triton passes whole numbers on unchecked."""
-    return tuple(
-        addresses(a) if isinstance(a, (tuple, list)) else a.data_ptr() if hasattr(a, "data_ptr") else a for a in arguments
-    )
+    return tuple(addresses(a) if isinstance(a, (tuple, list)) else a.data_ptr() if hasattr(a, "data_ptr") else a for a in arguments)
 
 
 class Event:

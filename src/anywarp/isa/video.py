@@ -27,9 +27,7 @@ _PARTS = "b0 b1 b2 b3 h0 h1"
 TYPES = "u32 s32"
 
 
-def opcode_with_selectors(
-    opcode: tuple[str, ...], selectors: Sequence[str | None], negated: Sequence[bool] = ()
-) -> tuple[str, ...]:
+def opcode_with_selectors(opcode: tuple[str, ...], selectors: Sequence[str | None], negated: Sequence[bool] = ()) -> tuple[str, ...]:
     """The opcode of a video instruction with what is written on its operands appended as modifiers. `selectors[i]` is the text after
     the dot of operand i (`h0`; None where there is none), `negated[i]` says whether a minus stands before it."""
     parts: list[str] = []

@@ -22,9 +22,7 @@ _MASKS = {2: "h0 h1 h10", 4: "b0 b1 b10 b2 b20 b21 b210 b3 b30 b31 b310 b32 b320
 
 
 def _modifiers(count: int) -> dict[str, str]:
-    sources = {
-        f"{x}{i}": " ".join(f"{x}{i}_{element}" for element in range(2 * count)) for x in "ab" for i in range(count)
-    }
+    sources = {f"{x}{i}": " ".join(f"{x}{i}_{element}" for element in range(2 * count)) for x in "ab" for i in range(count)}
     masks = " ".join(f"d_{mask}" for mask in _MASKS[count].split())
     return {"dtype": "u32 s32", "atype": "u32 s32", "btype": "u32 s32", "cmp": "eq ne lt le gt ge", "mask": masks, **sources}
 

@@ -447,13 +447,7 @@ class ControlEmitter(MemoryEmitter):
         elem, n = self.elems[value.id], self.shapes.of[value.id].rows
         if elem == "i1":
             bits = self.load("i32", 1, self.frame_pointer(f"v{value.id}", 4), 4)
-            v = (
-                bits
-                if n == 32
-                else self.trunc(bits, "i1")
-                if n == 1
-                else self.reinterpret(self.trunc(bits, f"i{n}"), "i1", n)
-            )
+            v = bits if n == 32 else self.trunc(bits, "i1") if n == 1 else self.reinterpret(self.trunc(bits, f"i{n}"), "i1", n)
         else:
             size = n * {"float": 4, "double": 8}.get(elem, int(elem[1:]) // 8 if elem[0] == "i" else 0)
             v = self.load(elem, n, self.frame_pointer(f"v{value.id}", size), min(size, 64) if n > 1 else size)

@@ -37,9 +37,7 @@ MAX_EXPANDED_LABELS = 1 << 18
 _INSTRUCTION = re.compile(r"\s*()(?:@(!?)([\w$%]+)\s+)?([a-z][\w.:]*)(?:\s([^;]{0,4000}))?;", re.ASCII)
 _OPCODE = re.compile(r"[a-z][a-z0-9_]*(?:\.\w+(?:::\w+)*)*", re.ASCII)
 _LABEL = re.compile(r"\s*()([A-Za-z_$%][\w$]*)\s*:(?!\s*\.)", re.ASCII)
-_PARAM = re.compile(
-    r"\s*()\.param\s+(?:\.align\s+(\d{1,5})\s+)?\.(\w+)\s+([A-Za-z_$][\w$]*)(?:\[\s*([1-9]\d{0,8})\s*\])?\s*;", re.ASCII
-)
+_PARAM = re.compile(r"\s*()\.param\s+(?:\.align\s+(\d{1,5})\s+)?\.(\w+)\s+([A-Za-z_$][\w$]*)(?:\[\s*([1-9]\d{0,8})\s*\])?\s*;", re.ASCII)
 _LOC = re.compile(
     r"\s*()\.loc\s+(\d{1,9})\s+(\d{1,9})\s+(\d{1,9})"
     r"(?:\s*,\s*function_name\s+([A-Za-z_$%][\w$]*)(?:\s*\+\s*(\d{1,9}))?\s*,\s*inlined_at\s+(\d{1,9})\s+(\d{1,9})\s+(\d{1,9}))?"
@@ -201,9 +199,7 @@ class BodyParser:
         else:
             raise lexer.error("an instruction, a label, a directive or '}'")
 
-    def _instruction(
-        self, line: int, column: int, guard: str | None, negated: bool, statements: list[Statement]
-    ) -> None:
+    def _instruction(self, line: int, column: int, guard: str | None, negated: bool, statements: list[Statement]) -> None:
         lexer = self.lexer
         matched = _OPCODE.match(lexer.source.text, lexer.start)
         if lexer.kind != "name" or matched is None:

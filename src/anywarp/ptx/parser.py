@@ -180,9 +180,7 @@ class _ModuleParser:
         if known is None or known.linkage == "extern":
             self.module.variables[variable.name] = variable
         elif variable.linkage != "extern":
-            raise self.source.error(
-                f"'{variable.name}' is defined twice; the first definition is in line {known.line}", start
-            )
+            raise self.source.error(f"'{variable.name}' is defined twice; the first definition is in line {known.line}", start)
 
     def _function(self, linkage: FunctionLinkage, line: int) -> None:
         lexer = self.lexer
@@ -270,9 +268,7 @@ class _ModuleParser:
                 function.linkage = known.linkage
             self.module.functions[function.name] = function
         elif function.body is not None:
-            raise self.source.error(
-                f"'{function.name}' is defined twice; the first definition is in line {known.line}", start
-            )
+            raise self.source.error(f"'{function.name}' is defined twice; the first definition is in line {known.line}", start)
 
 
 def _move_parameters(function: Function) -> None:

@@ -97,7 +97,6 @@ class AddressList:
 
     items: tuple[Operand, ...]
 
-
     def flat(self) -> tuple[Operand, ...]:
         """The items as operands of their own, the first as an address."""
         first, *rest = self.items
@@ -115,10 +114,7 @@ class Arguments:
     items: tuple[Operand, ...]
 
 
-Operand: TypeAlias = (
-    Register | Integer | Float | Symbol | Address | Vector | Component | Negated | Pair | Sink | AddressList | Arguments
-)
-
+Operand: TypeAlias = Register | Integer | Float | Symbol | Address | Vector | Component | Negated | Pair | Sink | AddressList | Arguments
 
 
 def flat_operands(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
@@ -259,16 +255,7 @@ class Block:
 
 
 Statement: TypeAlias = (
-    Instruction
-    | Label
-    | RegisterDeclaration
-    | Variable
-    | Location
-    | Pragma
-    | BranchTargets
-    | CallTargets
-    | CallPrototype
-    | Block
+    Instruction | Label | RegisterDeclaration | Variable | Location | Pragma | BranchTargets | CallTargets | CallPrototype | Block
 )
 
 # ------------------------------------------------------------------------------------------------------------- module

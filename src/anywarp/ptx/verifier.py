@@ -128,9 +128,7 @@ class _Verifier:
             if not isinstance(symbol, Symbol) or self.is_global(symbol.name):
                 continue
             if scope is None or symbol.name not in scope.names:
-                self.fail(
-                    f"'{symbol.name}', whose address initialises '{variable.name}', is not declared", variable.line
-                )
+                self.fail(f"'{symbol.name}', whose address initialises '{variable.name}', is not declared", variable.line)
 
     def is_global(self, name: str) -> bool:
         module = self.module
