@@ -105,6 +105,7 @@ class Emitter:
         self.debug = ""  # ", !dbg !7": appended to every instruction
         self.lanes = 1  # of constants made by `const`
         self.flushed: set[str] = set()  # names of float values that are known not to be subnormal (see isa/floating_point_rounding.py)
+        self.saturated: set[str] = set()  # names of float values that are known to be in [0, 1]
 
     # ------------------------------------------------------------------------------------------------ raw text
 
