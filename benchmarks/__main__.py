@@ -1,7 +1,8 @@
 """`python -m benchmarks [--group G] [--kernel TEXT] [--threads one,all] [--quick] [--json FILE] [--html FILE]`: the table of ratios.
 
 A ratio is anywarp's time over the peer's for the same job in the same process, rounds interleaved: below 1 anywarp is faster. Shown is the
-ratio of the two minima, and in brackets the quartiles of the rounds' own ratios.
+ratio of the two minima, and in brackets the quartiles of the rounds' own ratios. One thread: CPU time on a pinned core; more threads: time
+on the wall (measure.py says why).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Runs one case by every route, interleaved, and compares the results. A process measures for one number of threads.
 
 `python -m benchmarks.measure THREADS ROUNDS SCALE PEERS CASE …` writes one JSON line a case: the parent (__main__) reads them.
-With one thread the process is pinned to one core.
+With one thread the process is pinned to one core and its CPU time counts, so that other programs' turns on that core do not (what they do
+to caches and memory does). With several threads it is the time on the wall, since waiting for one another is part of a launch there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,7 +79,7 @@ class Session:
         return out
 
 
-def measure(session: Session, case: Case, scale: float, rounds: int) -> dict[str, Any]:
+def measure(session: Session, case: Case, scale: float, rounds: int, clock: Callable[[], float]) -> dict[str, Any]:
     """Seconds of every round by route, with what went wrong."""
     work = case.make(scale)
     record: dict[str, Any] = {"case": case.name, "group": case.group, "seconds": {}, "problems": {}, "reasons": dict(session.reasons)}
@@ -104,9 +106,9 @@ def measure(session: Session, case: Case, scale: float, rounds: int) -> dict[str
     start = time.perf_counter()
     for number in range(rounds):
         for route in routes if number % 2 else routes[::-1]:
-            before = time.perf_counter()
+            before = clock()
             route.run()
-            seconds[route.name].append(time.perf_counter() - before)
+            seconds[route.name].append(clock() - before)
         if number >= 4 and time.perf_counter() - start > 10:
             break
     for route in routes:
@@ -130,12 +132,13 @@ def ratio(record: dict[str, Any], peer: str) -> tuple[float, float, float, float
 
 def main(arguments: list[str]) -> None:
     threads, rounds, scale = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    clock = time.process_time if threads == 1 else time.perf_counter
     if threads == 1:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     session = Session(tuple(p for p in arguments[3].split(",") if p))
     chosen = [c for c in CASES if c.name in arguments[4:]]
     for case in chosen:
-        print(json.dumps({"threads": threads, **measure(session, case, scale, rounds)}), flush=True)
+        print(json.dumps({"threads": threads, **measure(session, case, scale, rounds, clock)}), flush=True)
     ctypes.CDLL(None).fflush(None)
     os._exit(0)  # PoCL's threads do not always end
 
