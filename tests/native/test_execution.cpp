@@ -96,7 +96,7 @@ TEST(ctas_may_wait_for_later_ctas) {
     Kernel& k = f.kernel({"k_chain", {8, 4}, kStepped});
     Kernel& spinning = f.kernel({"k_chain", {8, 4}, kStepped, 0, 0, 0, KernelManifest::may_spin});
     for (Kernel* kernel : {&k, &spinning})
-      for (const std::uint32_t n : {1u, 2u, 30u, 60u}) {
+      for (const std::uint32_t n : {1u, 2u, 30u, 500u}) {
         auto* flags = f.allocate<std::uint32_t>(n);
         OK(launch(*f.context().legacy(), *kernel, shape(n, 32), flags, n));
         OK(f.context().synchronize());

@@ -304,6 +304,52 @@ int status_of(F body) {
   return status;
 }
 
+TEST(a_handler_that_comes_later_does_not_take_kernels_faults) {
+  // As Python's faulthandler does when it is enabled after the first launch.
+  Fixture f(2);
+  Kernel& k = f.kernel({"k_write", {8, 4}});
+  OK(launch(*f.context().legacy(), k, shape(1, 32), f.allocate<std::uint32_t>(1), 0u));
+  OK(f.context().synchronize());
+  struct sigaction own{}, standard{};
+  own.sa_handler = [](int) {
+    ++own_faults;
+    siglongjmp(own_jump, 1);
+  };
+  own.sa_flags = SA_NODEFER;
+  sigaction(SIGSEGV, &own, nullptr);
+  own_faults = 0;
+  OK(launch(*f.context().legacy(), k, shape(1, 32), static_cast<void*>(nullptr), 0u));
+  CHECK_EQUAL(f.context().synchronize(), Result::illegal_address);
+  CHECK_EQUAL(own_faults, 0);
+  if (sigsetjmp(own_jump, 1) == 0) *static_cast<volatile int*>(nullptr) = 1;
+  CHECK_EQUAL(own_faults, 1);
+  remove_fault_handlers();
+  standard.sa_handler = SIG_DFL;
+  sigaction(SIGSEGV, &standard, nullptr);
+  install_fault_handlers();
+}
+
+TEST(a_thread_with_a_small_stack_lets_workers_run_kernels) {
+  Fixture f(2);
+  Kernel& k = f.kernel({"k_recurse", {4}});
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 128 << 10);
+  struct Call {
+    Fixture* f;
+    Kernel* k;
+  } call{&f, &k};
+  pthread_t thread{};
+  CHECK_EQUAL(pthread_create(&thread, &attributes, [](void* p) -> void* {
+    const auto& c = *static_cast<Call*>(p);
+    OK(launch(*c.f->context().legacy(), *c.k, shape(1, 32), 500u));  // 2 MiB of stack
+    OK(c.f->context().legacy()->synchronize());
+    return nullptr;
+  }, &call), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+}
+
 TEST(faults_that_nobody_wants_end_the_process) {
   install_fault_handlers();
   int status = status_of([] { *static_cast<volatile int*>(nullptr) = 1; });
@@ -316,7 +362,7 @@ TEST(faults_that_nobody_wants_end_the_process) {
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 }
 
-#if !defined(__SANITIZE_THREAD__)
+#if !defined(__SANITIZE_THREAD__)  // which reports threads that run at exit, and that is what is tested
 TEST(the_process_ends_while_kernels_run) {
   for (int i = 0; i < 10; ++i) {
     const int status = status_of([i] {

@@ -59,27 +59,28 @@ std::uintptr_t stack_of(const ucontext_t* context) {
 // An inaccessible address so close to the stack pointer is the end of the stack.
 constexpr std::uintptr_t kBelowStack = 4096, kAboveStack = std::uintptr_t{1} << 20;
 
+// The handler that was there before, or the default action.
 void chain(int signal, siginfo_t* info, void* context) {
-  const int i = index_of(signal);
-  const struct sigaction action = previous[i];
-  // A previous handler that raises the signal again comes back here: then nobody wants it.
-  if (chained > 0 || action.sa_handler == SIG_DFL || (action.sa_flags & SA_SIGINFO) == 0) {
-    if (chained == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
-      ++chained;
-      action.sa_handler(signal);
-      --chained;
-      return;
-    }
-    if (chained == 0 && action.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent by a process, and ignored
+  const struct sigaction action = previous[index_of(signal)];
+  const bool sent = info->si_code <= 0;
+  // A fault is always new (the handler before may have left the last one by a jump). A signal that is sent while the handler before
+  // runs is that handler's way to say that it does not want it, as Python's faulthandler does.
+  const bool raised_again = sent && chained > 0;
+  if (!sent) chained = 0;
+  if (action.sa_handler == SIG_IGN && sent) return;
+  if (raised_again || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
     // The default action. A fault happens again on return; a signal that was sent must be sent again.
     struct sigaction standard{};
     standard.sa_handler = SIG_DFL;
     sigaction(signal, &standard, nullptr);
-    if (info->si_code <= 0) raise(signal);
+    if (sent) raise(signal);
     return;
   }
   ++chained;
-  action.sa_sigaction(signal, info, context);
+  if ((action.sa_flags & SA_SIGINFO) != 0)
+    action.sa_sigaction(signal, info, context);
+  else
+    action.sa_handler(signal);
   --chained;
 }
 
@@ -192,6 +193,13 @@ void install_fault_handlers() {
   installed.store(true);
 }
 
+void keep_fault_handlers() {
+  if (!installed.load(std::memory_order_relaxed)) return;
+  struct sigaction now{};
+  sigaction(SIGSEGV, nullptr, &now);
+  if ((now.sa_flags & SA_SIGINFO) == 0 || now.sa_sigaction != handler) install_fault_handlers();
+}
+
 void remove_fault_handlers() {
   const std::lock_guard lock(install_mutex);
   if (!installed.exchange(false)) return;
@@ -215,6 +223,21 @@ void prepare_thread_for_faults() {
 void Guard::leave(Fault&& fault) {
   *frame->fault = std::move(fault);
   siglongjmp(frame->jump, 1);
+}
+
+bool has_stack_for_kernels() {
+  thread_local std::uintptr_t lowest = 0;
+  if (lowest == 0) {
+    lowest = 1;
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      void* base = nullptr;
+      std::size_t bytes = 0;
+      if (pthread_attr_getstack(&attributes, &base, &bytes) == 0) lowest = reinterpret_cast<std::uintptr_t>(base);
+      pthread_attr_destroy(&attributes);
+    }
+  }
+  return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - lowest >= std::uintptr_t{1} << 20;
 }
 
 bool Guard::active() { return frame != nullptr; }

@@ -32,11 +32,15 @@ struct Fault {
   std::string text;         // assertion: the message that was printed
 };
 
-// Installs the handlers; again after somebody replaced them (cheap: looks first).
+// Installs the handlers; again where somebody replaced them: that handler is then the one that gets the other faults.
 void install_fault_handlers();
+// Installs them again if the handler of SIGSEGV is another's (Python's faulthandler, say). One system call.
+void keep_fault_handlers();
 void remove_fault_handlers();
 // Gives the calling thread an alternate stack and unblocks the signals. Once per thread; cheap afterwards.
 void prepare_thread_for_faults();
+// Does the calling thread have stack enough for a kernel (1 MiB)?
+bool has_stack_for_kernels();
 
 class Guard {
  public:

@@ -23,8 +23,11 @@ constexpr std::uint64_t kSpreadNs = 15'000;
 constexpr std::uint64_t kChunkNs = 5'000;
 // Rounds over polling warps without progress before the thread looks for other work; fewer where CTAs are known to wait for others.
 constexpr std::uint32_t kPatience = 64, kShortPatience = 2;
-// Waiting CTAs of one grid that a thread holds, unless the launch is cooperative.
-constexpr std::size_t kMostTeams = 64;
+// Waiting CTAs of one grid that all threads hold together, unless the launch is cooperative: about what fits on a GPU.
+constexpr std::size_t kMostTeams = 2048;
+
+// An address so far from an allocation was hardly meant to be in it.
+constexpr std::uintptr_t kFar = std::uintptr_t{1} << 30;
 
 std::atomic<std::uint64_t> next_grid_id{1};
 
@@ -387,7 +390,7 @@ bool Grid::widen(Hand& hand, bool* finished) {
   *finished = false;
   std::size_t held = 0;
   for (const auto& team : hand.waiting) held += &team->grid() == this ? 1 : 0;
-  if (held >= kMostTeams && !cooperative_) return false;
+  if (held >= std::max<std::size_t>(16, kMostTeams / static_cast<std::size_t>(hand.pool.threads())) && !cooperative_) return false;
   if (exhausted()) return false;
   hands.fetch_add(1, std::memory_order_relaxed);
   *finished = work_stepped(hand);
@@ -415,6 +418,8 @@ void Grid::fail(Fault& fault, const Resident& where) {
         } else if (context_->engine().arena().nearest(reinterpret_cast<const void*>(fault.address), &near)) {
           if (near.contains(fault.address))
             what += text(", inside the %s allocation at 0x%" PRIxPTR " of %zu bytes", memory::name(near.kind), near.base, near.size);
+          else if (std::min(fault.address - near.base, near.base - fault.address) > kFar)
+            what += ", far from every allocation";
           else if (fault.address < near.base)
             what += text(", %" PRIuPTR " bytes before the %s allocation at 0x%" PRIxPTR " of %zu bytes", near.base - fault.address,
                          memory::name(near.kind), near.base, near.size);

@@ -227,6 +227,7 @@ void Pool::idle() {
 }
 
 void Pool::execute(StreamRef stream, Hand& hand, std::uint64_t until) {
+  keep_fault_handlers();
   for (int turn = 0;; ++turn) {
     Item* first;
     {
@@ -355,7 +356,7 @@ void Pool::abandon_waiting(Hand& hand) {
 
 bool Pool::help(Stream& stream, std::uint64_t position) {
   static thread_local int depth = 0;
-  if (depth > 0 || stopping_.load(std::memory_order_relaxed)) return false;
+  if (depth > 0 || stopping_.load(std::memory_order_relaxed) || !has_stack_for_kernels()) return false;
   std::uint32_t expected = Stream::queued;
   if (!stream.state_.compare_exchange_strong(expected, Stream::owned)) return false;
   ++depth;

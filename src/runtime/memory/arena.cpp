@@ -467,6 +467,7 @@ bool Arena::nearest(const void* pointer, Allocation* out) const {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   std::uintptr_t best = ~std::uintptr_t{0};
   const auto consider = [&](const Allocation& a) {
+    if (a.kind == Kind::internal) return;
     const std::uintptr_t distance = address < a.base ? a.base - address : address - (a.base + a.size);
     if (distance < best) {
       best = distance;

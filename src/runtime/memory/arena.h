@@ -84,7 +84,7 @@ class Arena {
 
   // The live allocation or foreign range that holds `address`.
   bool lookup(const void* address, Allocation* out) const;
-  // The live allocation closest to `address` (for messages); may be slow.
+  // The live allocation closest to `address` (for messages), but the runtime's own; may be slow.
   bool nearest(const void* address, Allocation* out) const;
   // The API layer may change what it stored. False if `base` is no allocation's start.
   bool set_flags(void* base, std::uint32_t flags);
