@@ -528,6 +528,8 @@ def _fits(op: base.Instruction, operands: tuple[tree.Operand, ...]) -> bool:
         at += 1
         if at < len(specs) and specs[at].is_pair_second:
             at += 1
+            if isinstance(operand, tree.Pair):
+                operand = operand.first
         elif isinstance(operand, tree.Pair):
             return False
         if isinstance(operand, tree.Vector):

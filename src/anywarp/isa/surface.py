@@ -68,7 +68,7 @@ class SurfaceLoad(_Surface):
     def operand_type(self, name: str) -> OperandType:
         if name == "b":
             return self.coordinates(name)
-        return (self.type, self.count) if self.vec else self.type
+        return self.type, self.count
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         from anywarp.reference.texture import surface_address
@@ -78,7 +78,7 @@ class SurfaceLoad(_Surface):
         for lane, (handle, at) in lanes.items():
             address = surface_address(memory, handle, self.geom, at, size * self.count, self.clamp or "trap")
             values = tuple(0 if address is None else memory.load(address + size * i, size) for i in range(self.count))
-            out[lane] = values if self.vec else values[0]
+            out[lane] = values
         return out
 
     def lower(self, w: Any, op: Any) -> Any:
@@ -113,7 +113,7 @@ class SurfaceStore(_Surface):
     def operand_type(self, name: str) -> OperandType:
         if name == "b":
             return self.coordinates(name)
-        return (self.element, self.count) if self.vec else self.element
+        return self.element, self.count
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         from anywarp.reference.texture import store_formatted, surface_address
@@ -162,7 +162,7 @@ class SurfaceReduce(_Surface):
     rtype: str
 
     def operand_type(self, name: str) -> OperandType:
-        return self.coordinates(name) if name == "b" else self.rtype
+        return self.coordinates(name) if name == "b" else (self.rtype, 1)
 
     @property
     def size(self) -> int:
@@ -172,7 +172,7 @@ class SurfaceReduce(_Surface):
         from anywarp.reference.texture import surface_address
 
         compute = operation(self.op, self.rtype)
-        for handle, at, value in lanes.values():
+        for handle, at, (value,) in lanes.values():
             if self.unit == "p":
                 first = 1 if self.geom[0] == "a" else 0
                 at = (*at[:first], at[first] * self.size & 0xFFFFFFFF, *at[first + 1 :])
@@ -183,7 +183,7 @@ class SurfaceReduce(_Surface):
 
     def lower(self, w: Any, op: Any) -> Any:
         word = self.encoded(5, self.size) | int(abi.TensorOperation[self.op.upper()]) << 24 | (self.rtype[0] == "s") << 28
-        v = w.vector(op.operands[2])
+        v = w.vector(op.operands[2][0])
         v = w.cast(v, f"i{v.bits}")
         words = [w.trunc(v, "i32"), w.trunc(w.lshr(v, w.const("i64", 32)), "i32")] if v.bits == 64 else [v]
         if self.unit == "p":

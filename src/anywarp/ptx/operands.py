@@ -213,7 +213,10 @@ class OperandReader:
         if text == "[":
             return self._bracketed(lexer)
         if text == "{":
-            return Vector(self._items(lexer, "{", "}"))
+            vector = Vector(self._items(lexer, "{", "}"))
+            if lexer.accept("|"):
+                return Pair(vector, self._named(lexer, opcode))
+            return vector
         if text == "(" and opcode[:1] == ("call",):
             return Arguments(self._items(lexer, "(", ")"))
         if text == "!":
