@@ -1,23 +1,27 @@
 """Vector code for f32 and f64 arithmetic in every rounding mode, `.ftz` and `.sat`, from round-to-nearest arithmetic alone.
 
-Rounding to nearest is one LLVM instruction. The directed modes compute the nearest result `r` and the sign of what is missing,
-`exact - r`, without error, then move `r` by one unit where it lies on the wrong side (`_step`). Where the missing part comes from:
+Rounding to nearest is one LLVM instruction. The directed modes compute the nearest result `r`, find where it lies on the wrong side of
+the exact one, and move it there by one unit (`_step`). Which side that is:
 
-- add: the classic error of a sum, `lo - (s - hi)`, exact with the operands ordered by magnitude; an overflow makes it infinite with
-  the right sign, so that infinity steps back to the largest number by itself, and an infinite operand makes it a NaN, which never steps;
-- f32 mul, fma, div, sqrt: the residual in f64, where a product of two f32 is exact;
-- f64 mul, fma, div: in a scaled copy where nothing can overflow or underflow, rounded once there and, in the same direction, once more
-  when it is scaled back (directed roundings compose, rounding to nearest does not).
+- mul, div, sqrt: the sign of one fma, say of `r - a * b`. An fma rounds once, so its sign is exact even where all else of the difference
+  underflows; the order of its terms is such that an exact difference is +0, so the sign bit alone says it (`_is_negative`). An overflow
+  makes it infinite with the right sign, so that infinity steps back to the largest number by itself; an infinite operand makes it a NaN,
+  which never steps;
+- add: the classic error of a sum, `lo - (s - hi)`, exact with the operands ordered by magnitude; the same holds of infinities;
+- fma: the fma of `c - r`, plus what is lost of that difference (`_fused_side`). Some lanes near overflow and underflow cannot be told
+  like this: then the whole vector takes the general code, f32 in f64 and f64 in a scaled copy (`_fused_double`). Both stand in the module
+  once, as functions. Where constants and `.sat` prove that `c - r` is exact (nvcc's expf), five instructions do (`_fused_near`).
 
-Only `.rz` and `.rp` exist as code: rounding down is rounding up between negations, which also gives an exact zero its sign (-0 only
-when rounding down).
+Rounding down gives an exact zero of a sum the sign -, the others +: a sum is rounded down between negations.
 
-Where the target has AVX-512, whole registers use its arithmetic with the rounding mode in the instruction instead (`_embedded`).
+x86 without FMA has the f32 operations in f64, where a product of two f32 is exact. Where the target has AVX-512, whole registers use its
+arithmetic with the rounding mode in the instruction instead (`_embedded`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,6 +56,8 @@ def flush(g: Emitter, a: V) -> V:
     is_small = g.icmp("eq", g.and_(bits, g.const("i32", 0x7F800000, a.n)), g.const("i32", 0, a.n))
     out = g.bitcast(g.select(is_small, sign_of(g, a), bits), "float")
     g.flushed.add(out.name)
+    if a.name in g.saturated:
+        g.saturated.add(out.name)
     return out
 
 
@@ -82,33 +88,58 @@ def saturate(g: Emitter, a: V) -> V:
     """`.sat`: clamps to [0, 1]; NaN and -0 become +0. Two instructions (maxps and minps give their second operand in those cases)."""
     zero, one = g.float_const(a.elem, 0.0, a.n), g.float_const(a.elem, 1.0, a.n)
     positive = g.select(g.fcmp("ogt", a, zero), a, zero)
-    return g.select(g.fcmp("olt", positive, one), positive, one)
+    out = g.select(g.fcmp("olt", positive, one), positive, one)
+    g.saturated.add(out.name)
+    if a.name in g.flushed:
+        g.flushed.add(out.name)
+    return out
 
 
 # ---------------------------------------------------------------------------------------------------- directed rounding
 
 
-def _step(g: Emitter, r: V, missing: V, mode: str) -> V:
-    """`r`, the nearest number, moved to its neighbour where `mode` ("rp", "rz") asks for it; `missing` has the sign of exact - r
-    (0 or NaN: r stays) and may be of another type than r."""
+def _step(g: Emitter, r: V, is_off: V, mode: str) -> V:
+    """`r` moved to its neighbour above ("rp"), below ("rm") or nearer to zero ("rz") where `is_off`."""
     elem = _INTEGER[r.elem]
     bits = g.bitcast(r, elem)
+    if mode == "rz":
+        return g.bitcast(g.add(bits, g.sext(is_off, elem)), r.elem)  # a true i1 is -1: the previous pattern
+    # upwards is the next pattern for positive numbers, the previous one for negative ones
+    unit = g.or_(g.ashr(bits, g.const(elem, r.bits - 1, r.n)), g.const(elem, 1, r.n))
+    moved = g.select(is_off, unit, g.zero_like(bits))
+    return g.bitcast(g.add(bits, moved) if mode == "rp" else g.sub(bits, moved), r.elem)
+
+
+def _is_negative(g: Emitter, a: V) -> V:
+    """Whether the sign bit is set (-0 counts), false for a NaN: as an integer the largest of these is -infinity."""
+    elem, infinity = ("i32", 0xFF800000) if a.elem == "float" else ("i64", 0xFFF0 << 48)
+    return g.icmp("slt", g.bitcast(a, elem), g.const(elem, infinity + 1, a.n))
+
+
+def _is_off(g: Emitter, r: V, missing: V, mode: str) -> V:
+    """Whether `r` is on the wrong side for `mode`; `missing` has the sign of exact - r (0 or NaN: it is not)."""
     zero = g.zero_like(missing)
-    if mode == "rp":
-        # one unit up: the next pattern for positive numbers, the previous one for negative ones
-        unit = g.or_(g.ashr(bits, g.const(elem, r.bits - 1, r.n)), g.const(elem, 1, r.n))
-        moved = g.select(g.fcmp("ogt", missing, zero), unit, g.const(elem, 0, r.n))
-        return g.bitcast(g.add(bits, moved), r.elem)
-    # towards zero: where the missing part has the other sign; adding a true i1, which is -1, is the previous pattern
-    outward = g.select(g.icmp("slt", bits, g.const(elem, 0, r.n)), g.fneg(missing), missing)
-    return g.bitcast(g.add(bits, g.sext(g.fcmp("olt", outward, zero), elem)), r.elem)
+    if mode == "rz":
+        bits = g.bitcast(r, _INTEGER[r.elem])
+        missing = g.select(g.icmp("slt", bits, g.zero_like(bits)), g.fneg(missing), missing)
+    return g.fcmp("ogt" if mode == "rp" else "olt", missing, zero)
+
+
+def _by_magnitude(g: Emitter, a: V, b: V) -> tuple[V, V]:
+    """The operand of larger magnitude, and the other."""
+    a_is_larger = g.fcmp("oge", magnitude(g, a), magnitude(g, b))
+    return g.select(a_is_larger, a, b), g.select(a_is_larger, b, a)
 
 
 def _error_of_sum(g: Emitter, a: V, b: V, s: V) -> V:
     """`a + b - s` exactly, for s the nearest number to a + b."""
-    a_is_larger = g.fcmp("oge", magnitude(g, a), magnitude(g, b))
-    hi, lo = g.select(a_is_larger, a, b), g.select(a_is_larger, b, a)
+    hi, lo = _by_magnitude(g, a, b)
     return g.fsub(lo, g.fsub(s, hi))
+
+
+def _lacks_fma(g: Emitter, a: V) -> bool:
+    """x86 without FMA would call a library for each lane: f32 goes through f64 there."""
+    return a.elem == "float" and "sse2" in g.module.features and "fma" not in g.module.features
 
 
 def _embedded(g: Emitter, name: str, mode: str, *operands: V) -> V | None:
@@ -136,10 +167,12 @@ def add(g: Emitter, a: V, b: V, mode: str) -> V:
     embedded = _embedded(g, "add", mode, a, b)
     if embedded:
         return embedded
-    if mode == "rm":
-        return g.fneg(add(g, g.fneg(a), g.fneg(b), "rp"))
-    s = g.fadd(a, b)
-    return _step(g, s, _error_of_sum(g, a, b, s), mode)
+    s = g.fneg(g.fsub(g.fneg(a), b)) if mode == "rm" else g.fadd(a, b)
+    hi, lo = _by_magnitude(g, a, b)
+    rest = g.fsub(s, hi)  # exact: what s holds of lo
+    if mode == "rz":
+        return _step(g, s, _is_off(g, s, g.fsub(lo, rest), mode), mode)
+    return _step(g, s, g.fcmp("ogt" if mode == "rp" else "olt", lo, rest), mode)
 
 
 def subtract(g: Emitter, a: V, b: V, mode: str) -> V:
@@ -157,19 +190,24 @@ def multiply(g: Emitter, a: V, b: V, mode: str) -> V:
     embedded = _embedded(g, "mul", mode, a, b)
     if embedded:
         return embedded
-    if mode == "rm":
-        return g.fneg(multiply(g, g.fneg(a), b, "rp"))
-    if a.elem == "double":
-        return _outlined(g, "fma", _fused_double, mode, a, b, g.const("double", 1 << 63, a.n))  # adding -0 changes nothing
-    product = g.fmul(_wide(g, a), _wide(g, b))
-    r = g.convert("fptrunc", product, "float")
-    return _step(g, r, g.fsub(product, _wide(g, r)), mode)
+    if _lacks_fma(g, a):
+        product = g.fmul(_wide(g, a), _wide(g, b))
+        r = g.convert("fptrunc", product, "float")
+        return _step(g, r, _is_off(g, r, g.fsub(product, _wide(g, r)), mode), mode)
+    r = g.fmul(a, b)
+    if mode == "rp":
+        side = g.fma(g.fneg(a), b, r)
+    elif mode == "rm":
+        side = g.fma(a, b, g.fneg(r))
+    else:
+        side = g.fma(flip(g, a, sign_of(g, r)), b, g.fneg(magnitude(g, r)))
+    return _step(g, r, _is_negative(g, side), mode)
 
 
 def fma(g: Emitter, a: V, b: V, c: V) -> V:
-    """a * b + c to nearest. x86 without FMA would call a library for each lane: f32 goes through f64 there, rounded to odd (the last bit
-    says that something was cut off), which may be rounded again without error."""
-    if a.elem == "double" or "sse2" not in g.module.features or "fma" in g.module.features:
+    """a * b + c to nearest. In f64 where x86 lacks FMA: rounded to odd (the last bit says that something was cut off), which may be rounded
+    again without error."""
+    if not _lacks_fma(g, a):
         return g.fma(a, b, c)
     product, addend = g.fmul(*(_wide(g, x) for x in g.same_lanes(a, b))), _wide(g, c)
     product, addend = g.same_lanes(product, addend)
@@ -188,20 +226,101 @@ def fused_multiply_add(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
     """a * b + c of f32 or f64, rounded once by `mode`."""
     if mode == "rn":
         return fma(g, a, b, c)
+    is_near = not _lacks_fma(g, a) and _stays_near(g, a, b, c)
     a, b, c = g.same_lanes(a, b, c)
     embedded = _embedded(g, "vfmadd", mode, a, b, c)
     if embedded:
         return embedded
+    if is_near:
+        return _fused_near(g, a, b, c, mode)
+    if a.elem == "float" and (a.n == 1 or _lacks_fma(g, a)):
+        return _fused_general(g, a, b, c, mode)
+    return _outlined(g, "fma", _fused, mode, a, b, c)
+
+
+def _stays_near(g: Emitter, a: V, b: V, c: V) -> bool:
+    """Whether the operands are known to make a * b + c positive, a normal number, and at least c / 2 and at most 2 c."""
+    from anywarp.isa import ieee
+
+    f = ieee.F32 if a.elem == "float" else ieee.F64
+
+    def limits(x: V) -> tuple[Fraction, Fraction] | None:
+        if x.name in g.saturated:
+            return Fraction(0), Fraction(1)
+        bits = constant_bits(x)
+        if bits is None or f.decode(bits).kind != "finite":
+            return None
+        number = f.decode(bits)
+        value = (-1) ** number.sign * number.significand * Fraction(2) ** number.exponent
+        return value, value
+
+    x, y, z = limits(a), limits(b), limits(c)
+    if x is None or y is None or z is None:
+        return False
+    products = [p * q for p in x for q in y]
+    least = Fraction(2) ** (1 - f.bias)
+    return all(w > least and w / 2 <= w + p <= w * 2 and w * 4 < Fraction(2) ** f.bias for p in products for w in z)
+
+
+def _fused_near(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
+    """a * b + c for operands of which `_stays_near` holds: c - r is exact then."""
+    elem = _INTEGER[a.elem]
+    r = g.fma(a, b, c)
+    side = g.fma(g.fneg(a), b, g.fsub(r, c)) if mode == "rp" else g.fma(a, b, g.fsub(c, r))
+    bits = g.bitcast(side, elem)
+    off = g.ashr(bits, g.const(elem, a.bits - 1, a.n))  # -1 or 0: no NaN is possible
+    result = g.bitcast((g.sub if mode == "rp" else g.add)(g.bitcast(r, elem), off), a.elem)
+    g.flushed.add(result.name)
+    return result
+
+
+def _fused(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
+    """a * b + c: a function's body, which leaves in the middle where `_fused_side` decides for all lanes."""
     if mode == "rm":
-        return g.fneg(fused_multiply_add(g, g.fneg(a), b, g.fneg(c), "rp"))
+        a, c = g.fneg(a), g.fneg(c)
+    nearest = g.fma(a, b, c)
+    if mode == "rz":
+        sign = sign_of(g, nearest)
+        side, is_hard = _fused_side(g, flip(g, a, sign), b, flip(g, c, sign), magnitude(g, nearest))
+    else:
+        side, is_hard = _fused_side(g, g.fneg(a), b, g.fneg(c), g.fneg(nearest))
+    result = _step(g, nearest, _is_negative(g, side), "rz" if mode == "rz" else "rp")
+    some = is_hard if a.n == 1 else g.intrinsic("llvm.vector.reduce.or", is_hard, lanes=1)
+    g.branch(some, "hard", "easy")
+    g.label("easy")
+    result = g.fneg(result) if mode == "rm" else result
+    g.line(f"ret {result.typed}")
+    g.label("hard")
+    general = _outlined(g, "fma.general", _fused_general, "rz" if mode == "rz" else "rp", a, b, c)
+    return g.fneg(general) if mode == "rm" else general
+
+
+def _fused_side(g: Emitter, a: V, b: V, c: V, r: V) -> tuple[V, V]:
+    """A number with the sign bit of a * b + c - r (clear for 0), for r the nearest number to a * b + c; and where that is not certain.
+
+    t + u = c - r without error, then side = (a * b + t) + u. Each of these two sums rounds once, so where the second is not 0 its sign
+    is right; where u is 0 the first one's is, of -0 too (u is subtracted as its negative, which then is +0, to keep it). It is not
+    certain where u is not 0 but the sum is, and where the sum is a NaN: r or t overflowed, or an operand was not finite."""
+    t = g.fsub(c, r)
+    v = g.fsub(t, c)
+    minus_u = g.fadd(g.fsub(g.fsub(t, v), c), g.fadd(r, v))
+    side = g.fsub(g.fma(a, b, t), minus_u)
+    zero = g.zero_like(a)
+    return side, g.and_(g.fcmp("une", minus_u, zero), g.fcmp("ueq", side, zero))
+
+
+def _fused_general(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
+    """a * b + c for any operands."""
+    if mode == "rm":
+        return g.fneg(_fused_general(g, g.fneg(a), b, g.fneg(c), "rp"))
     if a.elem == "double":
-        return _outlined(g, "fma", _fused_double, mode, a, b, c)
+        return _fused_double(g, a, b, c, mode)
     product, addend = g.fmul(_wide(g, a), _wide(g, b)), _wide(g, c)
     s = g.fadd(product, addend)
     r = g.convert("fptrunc", s, "float")
     # s - r is exact and at least an f64 unit of s where it is not 0: the sum's error cannot turn its sign
     missing = g.fadd(g.fsub(s, _wide(g, r)), _error_of_sum(g, product, addend, s))
-    return _step(g, r, missing, mode)
+    return _step(g, r, _is_off(g, r, missing, mode), mode)
 
 
 def divide(g: Emitter, a: V, b: V, mode: str) -> V:
@@ -212,13 +331,17 @@ def divide(g: Emitter, a: V, b: V, mode: str) -> V:
     embedded = _embedded(g, "div", mode, a, b)
     if embedded:
         return embedded
-    if mode == "rm":
-        return g.fneg(divide(g, g.fneg(a), b, "rp"))
-    a, b = flip(g, a, sign_of(g, b)), magnitude(g, b)  # then the residual has the sign of what is missing
-    if a.elem == "double":
-        return _outlined(g, "div", _divide_double, mode, a, b)
+    a, b = flip(g, a, sign_of(g, b)), magnitude(g, b)  # then a - q * b has the sign of what is missing
     q = g.fdiv(a, b)
-    return _step(g, q, g.fsub(_wide(g, a), g.fmul(_wide(g, q), _wide(g, b))), mode)
+    if _lacks_fma(g, a):
+        return _step(g, q, _is_off(g, q, g.fsub(_wide(g, a), g.fmul(_wide(g, q), _wide(g, b))), mode), mode)
+    if mode == "rp":
+        side = g.fma(q, b, g.fneg(a))
+    elif mode == "rm":
+        side = g.fma(g.fneg(q), b, a)
+    else:
+        side = g.fma(g.fneg(magnitude(g, q)), b, magnitude(g, a))
+    return _step(g, q, _is_negative(g, side), mode)
 
 
 def square_root(g: Emitter, a: V, mode: str) -> V:
@@ -230,16 +353,12 @@ def square_root(g: Emitter, a: V, mode: str) -> V:
         return embedded
     if mode == "rm":
         mode = "rz"  # no root but -0 is negative, and that is exact
-    if a.elem == "float":
-        s = g.intrinsic("llvm.sqrt", a)
+    s = g.intrinsic("llvm.sqrt", a)
+    if _lacks_fma(g, a):
         wide = _wide(g, s)
-        return _step(g, s, g.fsub(_wide(g, a), g.fmul(wide, wide)), mode)
-    # the residual of a small number would underflow; its root does not
-    is_small = g.fcmp("olt", a, _power(g, -500, a.n))
-    scaled = g.select(is_small, g.fmul(a, _power(g, 600, a.n)), a)
-    s = g.intrinsic("llvm.sqrt", scaled)
-    s = _step(g, s, g.fma(g.fneg(s), s, scaled), mode)
-    return g.select(is_small, g.fmul(s, _power(g, -300, a.n)), s)
+        return _step(g, s, _is_off(g, s, g.fsub(_wide(g, a), g.fmul(wide, wide)), mode), mode)
+    side = g.fma(s, s, g.fneg(a)) if mode == "rp" else g.fma(g.fneg(s), s, magnitude(g, a))  # not a: the root of -0 is exact
+    return _step(g, s, _is_negative(g, side), mode)
 
 
 def _wide(g: Emitter, a: V) -> V:
@@ -250,22 +369,23 @@ def _wide(g: Emitter, a: V) -> V:
 
 
 def _outlined(g: Emitter, name: str, compute: Callable[..., V], mode: str, *operands: V) -> V:
-    """`compute(g, *operands, mode)` as a function of its own in the module: some hundreds of instructions that stand there once."""
+    """`compute(g, *operands, mode)` as a function of its own in the module: code that is long, or that branches."""
     from anywarp.lower.emit import Emitter, V
 
-    n = operands[0].n
-    full_name = f"f64.{name}.{mode}.{n}"
+    elem, n = operands[0].elem, operands[0].n
+    full_name = f"{'f32' if elem == 'float' else 'f64'}.{name}.{mode}.{n}"
 
     def text() -> str:
         body = Emitter(g.module)
-        arguments = [V("double", n, f"%a{i}") for i in range(len(operands))]
+        arguments = [V(elem, n, f"%a{i}") for i in range(len(operands))]
         result = compute(body, *arguments, mode)
         lines = "\n".join([*body.lines, f"  ret {result.typed}"])
-        return f"define internal {result.type} @{full_name}({', '.join(a.typed for a in arguments)}) noinline {{\n{lines}\n}}"
+        head = f"define internal {result.type} @{full_name}({', '.join(a.typed for a in arguments)})"
+        return f"{head} noinline nounwind willreturn memory(none) {{\nentry:\n{lines}\n}}"
 
     g.module.helper(full_name, text)
     kind = operands[0].type
-    return g.value("double", n, f"call {kind} @{full_name}({', '.join(x.typed for x in operands)})")
+    return g.value(elem, n, f"call {kind} @{full_name}({', '.join(x.typed for x in operands)})")
 
 
 def _power(g: Emitter, exponent: int, n: int) -> V:
@@ -299,7 +419,7 @@ def _put_together(g: Emitter, m: V, e: V, mode: str) -> V:
     second = g.sub(e, first)
     exact = g.fmul(m, _power_of(g, first))
     r = g.fmul(exact, _power_of(g, second))
-    return _step(g, r, g.fsub(exact, g.fmul(r, _power_of(g, g.neg(second)))), mode)
+    return _step(g, r, _is_off(g, r, g.fsub(exact, g.fmul(r, _power_of(g, g.neg(second)))), mode), mode)
 
 
 def _all_finite(g: Emitter, *values: V) -> V:
@@ -329,16 +449,5 @@ def _fused_double(g: Emitter, a: V, b: V, c: V, mode: str) -> V:
     b1 = g.fadd(u1, a1)
     b2 = _error_of_sum(g, u1, a1, b1)
     missing = g.fadd(g.fadd(g.fsub(b1, r), b2), a2)
-    result = _put_together(g, _step(g, r, missing, mode), top, mode)
+    result = _put_together(g, _step(g, r, _is_off(g, r, missing, mode), mode), top, mode)
     return g.select(_all_finite(g, a, b, c), result, g.fma(a, b, c))
-
-
-def _divide_double(g: Emitter, a: V, b: V, mode: str) -> V:
-    """a / b for b >= 0 by `mode` ("rz", "rp")."""
-    zero = g.zero_like(a)
-    (ma, ea), (mb, eb) = _take_apart(g, a), _take_apart(g, b)
-    q = g.fdiv(ma, mb)
-    q = _step(g, q, g.fma(g.fneg(q), mb, ma), mode)
-    result = _put_together(g, q, g.sub(ea, eb), mode)
-    is_ordinary = g.and_(_all_finite(g, a, b), g.fcmp("ogt", b, zero))
-    return g.select(is_ordinary, result, g.fdiv(a, b))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from anywarp.isa import floating_point_rounding as rounding
 from anywarp.lower import half
 
 if TYPE_CHECKING:
@@ -32,16 +33,12 @@ def round_integral(g: Emitter, x: V, mode: str) -> V:
 
 def flush_f32(g: Emitter, x: V) -> V:
     """`.ftz`: subnormal floats become zeros of their sign."""
-    bits = g.bitcast(x, "i32")
-    tiny = g.icmp("eq", g.and_(bits, half.constant(g, bits, 0x7F800000)), half.constant(g, bits, 0))
-    return g.bitcast(g.select(tiny, g.and_(bits, half.constant(g, bits, 0x80000000)), bits), "float")
+    return rounding.flush(g, x)
 
 
 def saturate(g: Emitter, x: V) -> V:
     """`.sat` of a float or double: [0, 1]; NaN and -0 become +0."""
-    zero, one = number(g, x, 0.0), number(g, x, 1.0)
-    x = g.select(g.fcmp("ogt", x, zero), x, zero)
-    return g.select(g.fcmp("olt", x, one), x, one)
+    return rounding.saturate(g, x)
 
 
 def clamp(g: Emitter, x: V, low: float, high: float) -> V:
