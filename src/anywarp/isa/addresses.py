@@ -141,6 +141,7 @@ class MapShared(Memory):
     """mapa: the address of another CTA's shared variable of the same cluster"""
 
     size: str
+    space: str | None
     syntax = ("mapa{.space}.size d, a, b",)
     modifiers = {"space": "shared::cluster", "size": "u32 u64"}
     section = "9.7.9.22"

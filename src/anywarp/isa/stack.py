@@ -1,7 +1,7 @@
 """The dynamic part of a thread's stack (PTX ISA 9.7.17: stacksave, stackrestore, alloca).
 
-A kernel that uses it has `STACK_BYTES` more local memory a thread, behind its variables: first the offset of the first free byte, then the room. What
-does not fit traps.
+A kernel that uses it has `STACK_BYTES` more local memory a thread, behind its variables: first the offset of the first free byte, then
+the room. What does not fit traps.
 """
 
 from __future__ import annotations

@@ -149,7 +149,10 @@ class MemoryEmitter(ValueEmitter):
         is_named = self.icmp("ult", rank, ctas)
         index = self.zext(self.select(is_named, rank, self.cta_field("cluster_rank")), "i64")
         place = self.offset(self.cta_field("cluster"), self.mul(index, self.const("i64", 8)))
-        base = self.load("i64", 1, place, 8) if window.n == 1 else self.broadcast(self._gather(self.broadcast(place, WARP), "i64", 1, False)[0], WARP)
+        if window.n == 1:
+            base = self.load("i64", 1, place, 8)
+        else:
+            base = self._gather(self.broadcast(place, WARP), "i64", 1, False)[0]
         if 1 < window.n < WARP:  # one of each row
             base = self.shuffle(base, None, [r * (WARP // window.n) for r in range(window.n)])
         low = self.zext(self.and_(window, self.const("i32", (1 << CLUSTER_SHIFT) - 1)), "i64")
