@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anywarp import runtime_paths
-from benchmarks.cases import Array, Case, Work
-
-KERNELS = Path(__file__).parent / "kernels"
+from benchmarks.cases import KERNELS, Array, Case, Work, scalar
+from benchmarks.natural_route import build, compiler
 
 
 class CudaError(RuntimeError):
@@ -56,11 +54,6 @@ class Driver:
         return address
 
 
-def scalar(value: Any) -> Any:
-    """A NumPy scalar as the ctypes one."""
-    return {"int32": ctypes.c_int32, "uint32": ctypes.c_uint32, "float32": ctypes.c_float}[value.dtype.name](value.item())
-
-
 class Anywarp:
     """A case's work on the device."""
 
@@ -71,13 +64,17 @@ class Anywarp:
         self.function = driver.function((KERNELS / f"{case.source}.ptx").read_bytes(), case.source)
         self.values = [driver.upload(a) if isinstance(a, np.ndarray) else scalar(a) for a in work.arguments]
         self.parameters = (ctypes.c_void_p * len(self.values))(*[ctypes.addressof(v) for v in self.values])
-        shape = [ctypes.c_uint(n) for n in (*work.grid, *work.block, 0)]
-        self.launch_arguments = (self.function, *shape, ctypes.c_void_p(), self.parameters, ctypes.c_void_p())
+        self.shape = (ctypes.c_uint * 7)(*work.grid, *work.block, 0)
+        self.loop = ctypes.CDLL(str(build(KERNELS.parent / "launch_loop.cpp", "c++"))) if work.launches > 1 and compiler() else None
 
     def run(self) -> None:
         launch = self.driver.library.cuLaunchKernel
-        for _ in range(self.work.launches):
-            launch(*self.launch_arguments)
+        if self.loop is not None and self.work.launches > 1:
+            if self.loop.launch_repeatedly(launch, self.function, self.shape, self.parameters, self.work.launches):
+                raise CudaError("cuLaunchKernel failed")
+        else:
+            for _ in range(self.work.launches):
+                self.driver.call("cuLaunchKernel", self.function, *self.shape, None, self.parameters, None)
         self.driver.call("cuCtxSynchronize")
 
     def results(self) -> list[Array]:

@@ -6,13 +6,16 @@ smaller for tests; a case rounds it to what its kernel takes.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+KERNELS = Path(__file__).parent / "kernels"
 Argument = Any  # np.ndarray, np.int32, np.uint32 or np.float32
 
 
@@ -51,6 +54,11 @@ def case(group: str, name: str = "", source: str = "", opencl: str = "") -> Call
         return make
 
     return add
+
+
+def scalar(value: Any) -> Any:
+    """A NumPy scalar as the ctypes one."""
+    return {"int32": ctypes.c_int32, "uint32": ctypes.c_uint32, "float32": ctypes.c_float}[value.dtype.name](value.item())
 
 
 def random(*shape: int, seed: int = 1) -> Array:

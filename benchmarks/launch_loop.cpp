@@ -1,4 +1,4 @@
-// The loops of costs.py that Python is too slow for: nanoseconds a call of the driver, through its function pointers; -1 if a call failed.
+// The loops that Python is too slow for; of costs.py: nanoseconds a call of the driver, through its function pointers; -1 if a call failed.
 #include <algorithm>
 #include <ctime>
 #include <vector>
@@ -21,6 +21,14 @@ double median(std::vector<double>& values) {
 }
 
 }  // namespace
+
+// Enqueues the same launch a number of times; the number of failed calls. `shape`: grid, block, shared bytes.
+extern "C" int launch_repeatedly(Launch launch, void* function, const unsigned* shape, void** parameters, int launches) {
+  int failed = 0;
+  for (int i = 0; i < launches; ++i)
+    failed += launch(function, shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], nullptr, parameters, nullptr) != 0;
+  return failed;
+}
 
 // Median over batches of the time to enqueue one launch; the queue is drained between batches, outside the clock.
 extern "C" double enqueue(Launch launch, Stream synchronize, void* function, int batches, int batch) {

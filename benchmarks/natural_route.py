@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.anywarp_route import KERNELS, scalar
-from benchmarks.cases import Array, Case, Work
+from benchmarks.cases import KERNELS, Array, Case, Work, scalar
 
 FLAGS = {
     "c++": ["-O3", "-march=native", "-fopenmp"],
@@ -56,15 +55,19 @@ class Natural:
 
     def __init__(self, case: Case, work: Work, flavour: str) -> None:
         self.name, self.work = flavour, work
-        self.function = getattr(ctypes.CDLL(str(build(KERNELS / f"{case.source}.cpp", flavour))), case.source)
+        library = ctypes.CDLL(str(build(KERNELS / f"{case.source}.cpp", flavour)))
+        self.function = getattr(library, case.source)
         self.function.restype = None
+        self.repeated = getattr(library, f"{case.source}_repeated") if work.launches > 1 else None
         self.arrays = [aligned_copy(a) if isinstance(a, np.ndarray) else None for a in work.arguments]
         self.values: list[Any] = []
         for argument, array in zip([*work.arguments, *work.natural_extra], [*self.arrays, *(None for _ in work.natural_extra)]):
             self.values.append(scalar(argument) if array is None else array.ctypes.data_as(ctypes.c_void_p))
 
     def run(self) -> None:
-        for _ in range(self.work.launches):
+        if self.repeated is not None and self.work.launches > 1:
+            self.repeated(ctypes.c_int(self.work.launches), *self.values)
+        else:
             self.function(*self.values)
 
     def results(self) -> list[Array]:

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.anywarp_route import KERNELS, scalar
-from benchmarks.cases import Array, Case, Work
+from benchmarks.cases import KERNELS, Array, Case, Work, scalar
 
 CL_MEM_READ_WRITE_COPY = 1 | 1 << 5
 CL_DEVICE_TYPE_CPU = 2
