@@ -19,8 +19,27 @@ def clang() -> Clang:
     return found
 
 
-@pytest.mark.parametrize("name", ["vector_add", "tiled_matrix_multiply", "shuffle_reduction", "shared_histogram", "stream_pipeline"])
+PASSING = [
+    "vector_add",
+    "tiled_matrix_multiply",
+    "shuffle_reduction",
+    "shared_histogram",
+    "stream_pipeline",
+    "cooperative",
+    "device_output",
+]
+PASSING += ["error_paths", "graphs", "pitched_memory", "stream_ordered_memory", "symbols", "templates"]
+
+
+@pytest.mark.parametrize("name", PASSING)
 def test_program_passes(name: str, clang: Clang, tmp_path: Path, library_dir: Path) -> None:
     program = tmp_path / name
     compile_program(clang, PROGRAMS / f"{name}.cu", program, library_dir)
     assert "passed" in run_program(program, library_dir).splitlines()
+
+
+def test_failed_assertion_is_an_error_that_a_reset_clears(clang: Clang, tmp_path: Path, library_dir: Path) -> None:
+    program = tmp_path / "faults"
+    compile_program(clang, PROGRAMS / "faults.cu", program, library_dir)
+    out = run_program(program, library_dir, "assert")
+    assert "passed" in out and "too many threads" in out

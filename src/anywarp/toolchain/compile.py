@@ -1,6 +1,7 @@
 """Compiles CUDA C++ with clang: `compile_program(find_clang(), source, program, library_dir)`.
 
-Any clang with the NVPTX target will do: the system's, or the one in the `ziglang` wheel (`pip install ziglang`). A host compiler links.
+A clang with the NVPTX target: the one in the `ziglang` wheel (`pip install ziglang`, tested with 0.17.1), or the system's. A host compiler
+links.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ class Clang:
 
 
 def find_clang() -> Clang | None:
-    """A clang of version 15 or newer from $PATH, else the one of the ziglang package."""
-    for name in ("clang++", *(f"clang++-{v}" for v in range(22, 14, -1))):
-        if (path := shutil.which(name)) is not None:
-            return Clang((path,))
+    """The clang of the ziglang package, else `clang++-N` from $PATH, N at least 19. Clang 15 writes launches of an older form."""
     found = importlib.util.find_spec("ziglang")
-    if found is None or found.origin is None:
-        return None
-    include = Path(found.origin).parent / "lib" / "include"
-    return Clang((sys.executable, "-m", "ziglang", "clang", "--driver-mode=g++", "-target", "x86_64-linux-gnu"), include)
+    if found is not None and found.origin is not None:
+        include = Path(found.origin).parent / "lib" / "include"
+        return Clang((sys.executable, "-m", "ziglang", "clang", "--driver-mode=g++", "-target", "x86_64-linux-gnu"), include)
+    for version in range(23, 18, -1):
+        if (path := shutil.which(f"clang++-{version}")) is not None:
+            return Clang((path,))
+    return None
 
 
 def fatbin(ptx: bytes, capability: int) -> bytes:

@@ -80,6 +80,17 @@ ANYWARP_DEVICE int atomicMax(int* address, int value) { return __nvvm_atom_max_g
 ANYWARP_DEVICE int atomicMin(int* address, int value) { return __nvvm_atom_min_gen_i(address, value); }
 ANYWARP_DEVICE int atomicCAS(int* address, int expected, int value) { return __nvvm_atom_cas_gen_i(address, expected, value); }
 
+// Functions of the C library that device code has; clang chooses by where the call stands.
+extern "C" {
+__device__ int printf(const char* format, ...) noexcept;
+__device__ void* malloc(size_t bytes) noexcept;
+__device__ void free(void* pointer) noexcept;
+__device__ void __assertfail(const char* condition, const char* file, unsigned line, const char* function, size_t char_bytes);
+ANYWARP_DEVICE void __assert_fail(const char* condition, const char* file, unsigned line, const char* function) noexcept {
+  __assertfail(condition, file, line, function, 1);
+}
+}
+
 // The runtime's C++ forms.
 template <typename T>
 inline cudaError_t cudaMalloc(T** p, size_t n) {
@@ -112,4 +123,24 @@ inline cudaError_t cudaGetSymbolSize(size_t* p, const T& s) {
 template <typename T>
 inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* n, T* f, int b, size_t s) {
   return cudaOccupancyMaxActiveBlocksPerMultiprocessor(n, (const void*)f, b, s);
+}
+template <typename T>
+inline cudaError_t cudaMallocAsync(T** p, size_t n, cudaStream_t s) {
+  return cudaMallocAsync((void**)(void*)p, n, s);
+}
+template <typename T>
+inline cudaError_t cudaMallocPitch(T** p, size_t* pitch, size_t width, size_t height) {
+  return cudaMallocPitch((void**)(void*)p, pitch, width, height);
+}
+template <typename T>
+inline cudaError_t cudaHostAlloc(T** p, size_t n, unsigned flags) {
+  return cudaHostAlloc((void**)(void*)p, n, flags);
+}
+template <typename T>
+inline cudaError_t cudaFuncSetAttribute(T* f, cudaFuncAttribute attribute, int value) {
+  return cudaFuncSetAttribute((const void*)f, attribute, value);
+}
+template <typename T>
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, T* f) {
+  return cudaFuncGetAttributes(attributes, (const void*)f);
 }
