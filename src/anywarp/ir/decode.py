@@ -247,6 +247,13 @@ class Decoder:
             else:
                 operands.append(self.source(operand, type, scope, line))
             operand_types.append(type)
+        if op.reads_destination:
+            type = op.operand_type(specs[0].name)
+            given = instruction.operands[0]
+            assert isinstance(type, tuple)
+            elements = given.elements if isinstance(given, tree.Vector) else (given,)
+            operands.append(tuple(self.source(e, type[0], scope, line) for e in elements))
+            operand_types.append(type)
         if op.reads_carry:
             operands.append(self.carry)
             operand_types.append("pred")

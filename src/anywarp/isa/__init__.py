@@ -46,6 +46,7 @@ from anywarp.isa import (
     video,
     video_simd,
     vote,
+    warpgroup,
 )
 
 __all__ = [
@@ -94,4 +95,5 @@ __all__ = [
     "video",
     "video_simd",
     "vote",
+    "warpgroup",
 ]

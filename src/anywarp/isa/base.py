@@ -152,6 +152,7 @@ class Instruction:
     may_trap: ClassVar[bool] = False
     reads_carry: ClassVar[bool] = False  # the carry flag is one more source operand, the last (a predicate)
     writes_carry: ClassVar[bool] = False  # the carry flag is one more result, the last
+    reads_destination: ClassVar[bool] = False  # the first result is an operand too, the last (before a carry)
     is_cut: ClassVar[bool] = False  # the warp may have to wait here: its state is saved and others run
 
     type: Any

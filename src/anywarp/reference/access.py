@@ -40,6 +40,11 @@ class Access:
         """The generic address of a `.shared` address."""
         return self._thread.cta.shared_address(address)
 
+    @property
+    def warp_index(self) -> int:
+        """The warp's number in its CTA."""
+        return self._thread.warp.index
+
     def peer_address(self, address: int, rank: int | None) -> int:
         """The generic address of the same place in the shared memory of the cluster's CTA `rank`; the address itself for None."""
         if rank is None:

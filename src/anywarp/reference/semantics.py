@@ -136,10 +136,10 @@ def _paired(declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> l
 
 
 def _declared(decoder: FunctionDecoder, declared: base.Instruction, instruction: tree.Instruction) -> Step:
-    if type(declared).__dict__.get("reference") is None and not any("reference" in k.__dict__ for k in type(declared).__mro__[:-3]):
+    if getattr(type(declared), "reference", None) in (None, base.Lane.reference, base.Warp.reference):
         raise decoder.fail(f"'{instruction.mnemonic}' has no plain meaning yet")
-    read, write, mask = _operands(decoder, declared, instruction)
     reference: Callable[..., Any] = declared.reference  # type: ignore[attr-defined]
+    read, write, mask = _operands(decoder, declared, instruction)
     if isinstance(declared, base.Lane):
         return _lane_step(reference, read, write)
     if isinstance(declared, base.Warp):
@@ -187,6 +187,10 @@ def _operands(
             readers.append(decoder.source(operand, type))
             if spec.name == "membermask":
                 mask = readers[-1]  # type: ignore[assignment]
+    if declared.reads_destination:
+        type = declared.operand_type(declared.form.operands[0].name)
+        assert isinstance(type, tuple)
+        readers.append(decoder.sources(instruction.operands[0], type[0], type[1]))
     if getattr(declared, "reads_carry", False):
         readers.append(lambda t: t.carry)
     if getattr(declared, "writes_carry", False):
