@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from anywarp.isa import ieee, types
 from anywarp.isa.base import Lane, OperandType, instruction
-from anywarp.isa.integer import signed, widening_holds
+from anywarp.isa.integer import clamp, limits, pattern, signed, widening_holds
 from anywarp.isa.shape import Shape
 
 if TYPE_CHECKING:
@@ -36,18 +36,6 @@ class Conversion(Lane):
 
     def operand_type(self, name: str) -> OperandType:
         return self.dtype if name == "d" else self.atype
-
-
-def limits(type: str) -> tuple[int, int]:
-    """The least and the greatest value of an integer type."""
-    width = types.width(type)
-    return (-(1 << (width - 1)), (1 << (width - 1)) - 1) if types.is_signed(type) else (0, (1 << width) - 1)
-
-
-def clamp(value: int, type: str) -> int:
-    """The bit pattern of the nearest value of an integer type."""
-    low, high = limits(type)
-    return max(low, min(high, value)) & ((1 << types.width(type)) - 1)
 
 
 @instruction
@@ -79,7 +67,7 @@ class ConvertInteger(Conversion):
 
     def reference(self, a: int) -> int:
         value = signed(a, types.width(self.atype)) if types.is_signed(self.atype) else a
-        return clamp(value, self.dtype) if self.sat else value & ((1 << types.width(self.dtype)) - 1)
+        return pattern(clamp(value, self.dtype) if self.sat else value, self.dtype)
 
     def lower(self, g: Emitter, a: V) -> V:
         is_signed = types.is_signed(self.atype)
@@ -134,8 +122,8 @@ class FloatToInteger(Conversion):
             return self.nan
         low, high = limits(self.dtype)
         if x.is_infinite:
-            return clamp(low if x.sign else high, self.dtype)
-        return clamp(round_integer(x, self.rnd), self.dtype)
+            return pattern(low if x.sign else high, self.dtype)
+        return pattern(clamp(round_integer(x, self.rnd), self.dtype), self.dtype)
 
     def lower(self, g: Emitter, a: V) -> V:
         from anywarp.lower import convert

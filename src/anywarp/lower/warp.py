@@ -65,16 +65,17 @@ class WarpEmitter(Emitter):
 
     def launch_field(self, name: str, index: int = 0) -> V:
         """A field of the Launch structure; the same through the whole kernel."""
-        field = next(f for f in abi.LAUNCH.fields if f.name == name)
-        elem = {"u32": "i32", "u64": "i64", "ptr": "ptr"}[field.type]
-        size = 4 if elem == "i32" else 8
-        return self.load(elem, 1, self.offset(self.launch, abi.LAUNCH.offset(name) + size * index), size, invariant=True)
+        return self._field(abi.LAUNCH, self.launch, name, index, invariant=True)
 
     def cta_field(self, name: str, index: int = 0) -> V:
-        field = next(f for f in abi.CTA.fields if f.name == name)
+        """A field of the Cta structure."""
+        return self._field(abi.CTA, self.cta, name, index, invariant=False)
+
+    def _field(self, struct: abi.Struct, pointer: V, name: str, index: int, invariant: bool) -> V:
+        field = next(f for f in struct.fields if f.name == name)
         elem = {"u32": "i32", "u64": "i64", "ptr": "ptr"}[field.type]
         size = 4 if elem == "i32" else 8
-        return self.load(elem, 1, self.offset(self.cta, abi.CTA.offset(name) + size * index), size)
+        return self.load(elem, 1, self.offset(pointer, struct.offset(name) + size * index), size, invariant=invariant)
 
     def warp_pointer(self, name: str) -> V:
         """The address of a field of the Warp structure."""

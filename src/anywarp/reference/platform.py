@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from anywarp.isa.integer import signed
 from anywarp.reference.errors import KernelTrap
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def format_output(t: Thread, text: str, arguments: int) -> tuple[str, int]:
         if kind == "%":
             return "%"
         if width == "*":
-            width = str(_signed(take(4), 32))
+            width = str(signed(take(4), 32))
         if precision == "*":
-            precision = str(_signed(take(4), 32))
+            precision = str(signed(take(4), 32))
         layout = f"%{flags}{width or ''}{'.' + precision if precision is not None else ''}"
         if kind in "eEfFgGaA":
             number: float = struct.unpack("<d", struct.pack("<Q", take(8)))[0]
@@ -53,14 +54,10 @@ def format_output(t: Thread, text: str, arguments: int) -> tuple[str, int]:
         narrow = {"h": 16, "hh": 8}.get(length or "", bits)
         value &= (1 << narrow) - 1
         if kind in "di":
-            value = _signed(value, narrow)
+            value = signed(value, narrow)
         return (layout + ("d" if kind in "diu" else kind)) % value
 
     return _CONVERSION.sub(replace, text), used
-
-
-def _signed(value: int, width: int) -> int:
-    return value - (1 << width) if value >> (width - 1) & 1 else value
 
 
 def _vprintf(t: Thread, arguments: list[int]) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from anywarp.isa import types
+from anywarp.isa.integer import signed
 from anywarp.ptx import tree
 from anywarp.reference.errors import Unsupported
 from anywarp.reference.layout import Offsets, constant_bits, variable_bytes
@@ -373,7 +374,7 @@ class FunctionDecoder:
         assert operand.index is not None and operand.base is not None
         index = self.read_slot(self.slot(operand.index.name), 32)
         size = self.loaded.element_bytes(operand.base.name, self.code.function)
-        return lambda t: base(t) + (index(t) if index(t) < 1 << 31 else index(t) - (1 << 32)) * size
+        return lambda t: base(t) + signed(index(t), 32) * size
 
     @staticmethod
     def _generic(own: Reader, offset: int, space: str, mask: int) -> Reader:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from anywarp import abi
+from anywarp.isa.integer import signed
 from anywarp.reference.errors import KernelTrap
 from anywarp.reference.layout import float_bits
 
@@ -35,10 +36,6 @@ def _f32(value: float) -> float:
 def _float(bits: int) -> float:
     value: float = struct.unpack("<f", struct.pack("<I", bits))[0]
     return value
-
-
-def _signed(bits: int, width: int = 32) -> int:
-    return bits - (1 << width) if bits >> (width - 1) & 1 else bits
 
 
 @dataclass
@@ -93,7 +90,7 @@ class Texture:
             elif form == 16:
                 value = struct.unpack("<e", struct.pack("<H", raw))[0]
             else:
-                value = _signed(raw, 8 * size) if form >= 8 else raw
+                value = signed(raw, 8 * size) if form >= 8 else raw
                 if self.is_float:
                     value = max(-1.0, _f32(value / ((1 << (8 * size - (form >= 8))) - 1)))
                     if self.get("is_srgb") and form == 1 and channel < 3:
@@ -145,12 +142,12 @@ def _place(t: Texture, word: int, rows: dict[int, int]) -> Place:
     is_array, is_cube = geometry[0] == "a", "cube" in geometry
     first = int(is_array)
     is_float = bool(word >> 8 & 1)
-    values = [_float(rows[first + d]) if is_float else float(_signed(rows[first + d])) for d in range(dimensions)]
+    values = [_float(rows[first + d]) if is_float else float(signed(rows[first + d], 32)) for d in range(dimensions)]
     layer = 0
     if is_array:
         layers = max(1, t.get("depth") // 6 if is_cube else t.get("depth"))
         layer = min(rows[0], layers - 1) * (6 if is_cube else 1)
-    offsets = [_signed(rows.get(11 + d, 0)) for d in range(dimensions)]
+    offsets = [signed(rows.get(11 + d, 0), 32) for d in range(dimensions)]
     if is_cube:
         side, u, v = _side(values)
         return Place([u, v], True, layer + side, [0, 0])
@@ -192,7 +189,7 @@ def _sample_level(t: Texture, level: int, p: Place) -> list[Any]:
 
 
 def _level(t: Texture, word: int, rows: dict[int, int], p: Place) -> float:
-    lod = _float(rows.get(4, 0)) if p.is_float else float(_signed(rows.get(4, 0)))
+    lod = _float(rows.get(4, 0)) if p.is_float else float(signed(rows.get(4, 0), 32))
     if word >> 10 & 3 == 3:
         sizes = t.sizes(0) if t.get("is_normalized") else (1, 1, 1)
         squares = [sum((_float(rows.get(first + d, 0)) * sizes[d]) ** 2 for d in range(len(p.values))) for first in (5, 8)]
@@ -243,7 +240,7 @@ def gather(memory: Access, handle: int, word: int, rows: dict[int, int]) -> list
 def query(memory: Access, handle: int, name: str, level: int = 0) -> int:
     """An attribute as `txq` and `suq` give it."""
     t = Texture.at(memory, handle)
-    width, height, depth = t.sizes(min(_signed(level), t.get("levels") - 1))
+    width, height, depth = t.sizes(min(signed(level, 32), t.get("levels") - 1))
     layered = bool(t.get("is_layered"))
     table = {
         "width": width,
@@ -271,9 +268,9 @@ def surface_address(memory: Access, handle: int, geometry: str, at: Sequence[int
     Raises KernelTrap outside, with .trap."""
     t = Texture.at(memory, handle)
     first = 1 if geometry[0] == "a" else 0
-    x = _signed(at[first])
-    y = _signed(at[first + 1]) if "1d" not in geometry else 0
-    z = _signed(at[0]) if first else _signed(at[2]) if geometry == "3d" else 0
+    x = signed(at[first], 32)
+    y = signed(at[first + 1], 32) if "1d" not in geometry else 0
+    z = signed(at[0], 32) if first else signed(at[2], 32) if geometry == "3d" else 0
     limits = (t.get("width") * t.element_bytes - size, max(1, t.get("height")) - 1, max(1, t.get("depth")) - 1)
     place = [x, y, z]
     if any(not 0 <= c <= limit for c, limit in zip(place, limits)):
@@ -303,5 +300,5 @@ def store_formatted(memory: Access, handle: int, geometry: str, at: Sequence[int
             raw = min(raw, (1 << 8 * size) - 1)
         elif form in (8, 9):
             top = (1 << (8 * size - 1)) - 1
-            raw = min(max(_signed(raw), -top - 1), top) & ((1 << 8 * size) - 1)
+            raw = min(max(signed(raw, 32), -top - 1), top) & ((1 << 8 * size) - 1)
         memory.store(address + size * i, size, raw)
