@@ -18,7 +18,9 @@ LAYERS = ("image", "ptx", "isa", "ir", "analysis", "transform", "lower", "codege
 # Against the order, at run time: graphs without anything in them, and the text of single LLVM instructions.
 BELOW_ALL = {"anywarp.analysis.cfg", "anywarp.lower.emit"}
 # Inside the methods of declarations only: code and meanings that instructions share.
-SHARED_CODE = {f"anywarp.lower.{name}" for name in ("atomics", "convert", "copies", "emit", "half", "matrix_product", "narrow", "warp")}
+SHARED_CODE = {
+    f"anywarp.lower.{name}" for name in ("atomics", "convert", "copies", "emit", "half", "matrix_product", "narrow", "warp", "warpgroup")
+}
 SHARED_MEANING = {"anywarp.reference.texture"}
 
 CLIENTS = re.compile(r"\b(numba|triton|tinygrad|pycuda|cupy|jax|torch|pytorch)\b", re.IGNORECASE)
@@ -66,6 +68,7 @@ def is_module(name: str) -> bool:
 def imports_of(path: Path) -> Iterator[Import]:
     """A file's imports at run time: those under TYPE_CHECKING are not."""
     module = module_name(path)
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
 
     def walk(node: ast.AST, is_late: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
@@ -74,10 +77,11 @@ def imports_of(path: Path) -> Iterator[Import]:
             if isinstance(child, ast.Import):
                 yield from (Import(module, child.lineno, alias.name, is_late) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
-                assert child.module is not None and child.level == 0, f"{path}:{child.lineno}: imports are absolute"
+                above = package[: len(package) + 1 - child.level] if child.level else []
+                source = ".".join([*above, *([child.module] if child.module else [])])
                 for alias in child.names:
-                    name = f"{child.module}.{alias.name}"
-                    yield Import(module, child.lineno, name if is_module(name) else child.module, is_late)
+                    name = f"{source}.{alias.name}"
+                    yield Import(module, child.lineno, name if is_module(name) else source, is_late)
             else:
                 yield from walk(child, is_late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
 

@@ -81,7 +81,7 @@ _BITS: dict[str, Operation] = {
 }
 
 
-# Order of semantics, scope and state space: the manual's first; assemblers take any, and nvcc, LLVM and Triton write several.
+# Order of semantics, scope and state space: the manual's first; assemblers take any, and compilers write several.
 _QUALIFIERS = tuple("".join(order) for order in permutations(("{.sem}", "{.scope}", "{.space}")))
 
 
