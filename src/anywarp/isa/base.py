@@ -293,7 +293,7 @@ _MEMORY_MODIFIERS = (
 
 
 def _in_the_manuals_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
-    """Assemblers take the semantics, scope and space of a memory access in any order; some compilers write `atom.global.gpu.acq_rel.add.f32`."""
+    """Assemblers take the semantics, scope and space of a memory access in any order; some write `atom.global.gpu.acq_rel.add.f32`."""
     if opcode[0] not in ("atom", "red", "ld", "st"):
         return opcode
     places = [next((i for i, words in enumerate(_MEMORY_MODIFIERS) if part in words), len(_MEMORY_MODIFIERS)) for part in opcode[1:]]

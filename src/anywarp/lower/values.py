@@ -18,7 +18,6 @@ from anywarp.isa.special_registers import SpecialRegister
 from anywarp.lower.emit import WARP, Module, V, vector_type
 from anywarp.lower.warp import WarpEmitter
 
-
 MEMORY_SLOTS_FROM = 500  # operations of a kernel from which on vectors live in memory between blocks
 
 
