@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *(DOCS / n for n in ("add-an-instruction.md", "quick-start.md", "how-it-works.md", "provenance.md")), *DOCS.glob("clients/*.md")]
+NAMES = ("add-an-instruction.md", "quick-start.md", "how-it-works.md", "provenance.md")
+PAGES = [ROOT / "README.md", *(DOCS / name for name in NAMES), *DOCS.glob("clients/*.md")]
 
 
 def test_blocks_of_the_instruction_walkthrough_are_the_sources() -> None:

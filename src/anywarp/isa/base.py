@@ -296,8 +296,12 @@ def _in_the_manuals_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
     """Assemblers take the semantics, scope and space of a memory access in any order; some write `atom.global.gpu.acq_rel.add.f32`."""
     if opcode[0] not in ("atom", "red", "ld", "st"):
         return opcode
-    places = [next((i for i, words in enumerate(_MEMORY_MODIFIERS) if part in words), len(_MEMORY_MODIFIERS)) for part in opcode[1:]]
-    return (opcode[0], *(part for _, part in sorted(zip(places, opcode[1:]), key=lambda pair: pair[0])))
+    last = len(_MEMORY_MODIFIERS)
+
+    def place(part: str) -> int:
+        return next((i for i, words in enumerate(_MEMORY_MODIFIERS) if part in words), last)
+
+    return (opcode[0], *sorted(opcode[1:], key=place))
 
 
 def mnemonics() -> Iterable[str]:
