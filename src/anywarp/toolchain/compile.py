@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .headers import INCLUDE, runtime_api_header
+from anywarp.toolchain.headers import INCLUDE, runtime_api_header
 
 
 class CompileError(Exception):
