@@ -1,6 +1,7 @@
-"""What the PTX manual knows besides the declarations: control flow, which the IR has itself, and instructions that nothing compiles yet.
+"""What the PTX manual knows besides the declarations: control flow, which the IR has itself, and what nothing compiles yet.
 
-Tells a module that uses what this version lacks (an error when the kernel is compiled) from one that is no PTX (an error when it is loaded).
+Tells a module that uses what this version lacks (an error when the kernel is compiled) from one that is no PTX (an error
+when it is loaded).
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from collections.abc import Iterable
 from anywarp.isa.base import mnemonics
 
 CONTROL_FLOW = frozenset({"bra", "brx", "call", "ret", "exit"})  # 9.7.12
-NOT_COMPILED = frozenset({"tcgen05", "wgmma", "clusterlaunchcontrol", "multimem", "istypep", "mbarrier", "cp", "tensormap", "ldmatrix", "stmatrix",
-                          "wmma", "tex", "tld4", "txq", "suld", "sust", "sured", "suq", "sulea", "alloca", "stacksave", "stackrestore"})  # fmt: skip
+NOT_COMPILED = frozenset({"tcgen05", "wgmma", "clusterlaunchcontrol", "sulea"})
 
 
 def unknown(opcodes: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
