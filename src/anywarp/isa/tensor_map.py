@@ -13,6 +13,7 @@ from typing import Any
 
 from anywarp import abi
 from anywarp.isa.base import Memory, OperandType, instruction
+from anywarp.ptx.diagnostics import UnsupportedInstruction
 
 Lanes = dict[int, tuple[Any, ...]]
 ELEMENT_TYPES = ("u8", "u16", "u32", "s32", "u64", "s64", "f16", "f32", "f64", "bf16", "f32", "f32", "f32")  # by CUtensorMapDataType
@@ -165,7 +166,8 @@ class Replace(Memory):
         offset = abi.TENSOR_MAP.offset(self.field.name)
         dimension = getattr(operands[0], "value", None) if self.each else 0
         if not isinstance(dimension, int):
-            raise NotImplementedError("tensormap.replace of a dimension that is no constant")
+            message = f"{self!r} with a dimension that is no constant is not supported (PTX ISA {self.section})"
+            raise UnsupportedInstruction(message, op.line)
         elem = f"i{8 * size}"
 
         def stored() -> Any:

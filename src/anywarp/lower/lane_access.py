@@ -1,7 +1,7 @@
 """Accesses lane by lane, as functions of the module.
 
 A gather or scatter of 32 lanes is some hundred LLVM instructions. A few in a kernel are worth having in place; in kernels with many, and on
-slow paths, they are calls: a bitonic sort with 40 of them compiled in 14 s before and in 3 s so.
+slow paths, they are calls: the object of a bitonic sort with 40 of them took 10.6 s before and 2.0 s so.
 """
 
 from __future__ import annotations
