@@ -1,7 +1,7 @@
 """Builds the native unit tests with CMake and runs each executable (tests/native/*.cpp).
 
-The build directory is kept between runs: `ANYWARP_NATIVE_BUILD`, else one in the system's temporary directory for this user and this checkout
-(CMake refuses a build directory that was configured from other sources).
+The build directory is kept between runs: `ANYWARP_NATIVE_BUILD`, else one in the system's temporary directory for this user and this
+checkout (CMake refuses a build directory that was configured from other sources).
 `ANYWARP_NATIVE_SANITIZE=address` or `thread` builds with that sanitizer.
 """
 
