@@ -61,6 +61,12 @@ PYTHON = Setting(
 PYTHONPATH = Setting(
     "ANYWARP_PYTHONPATH", "", "Folder that holds the package `anywarp`, for the compiler.", "where libcuda.so.1 is installed"
 )
+TARGET = Setting(
+    "ANYWARP_TARGET",
+    "",
+    "Processor to compile for as `TRIPLE:CPU:FEATURES` (LLVM's names), for a runtime that runs in an emulator.",
+    "this machine's",
+)
 COMPILE_TIMEOUT = Setting("ANYWARP_COMPILE_TIMEOUT", 300.0, "Seconds until a compile counts as hung; the compiler is then restarted.")
 RUNTIME_DIR = Setting(
     "ANYWARP_RUNTIME_DIR", "", "Folder with `lib/libcuda.so.1`, for work on the sources.", "the installed one, else `build/native`"

@@ -292,11 +292,7 @@ class Code:
         except codegen.CodegenError as error:
             raise CaseFailure(f"LLVM refused what `lower` wrote: {error}\n{_excerpt(text, str(error))}") from error
         codegen.optimise(module)
-        codegen.initialise()
-        cpu, features = codegen.host_cpu()
-        target = llvm.Target.from_default_triple()
-        machine = target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
-        engine = llvm.create_mcjit_compiler(module, machine)
+        engine = llvm.create_mcjit_compiler(module, codegen.create_target_machine())
         engine.finalize_object()
         return engine
 

@@ -90,11 +90,7 @@ class Kernels:
     def compile(self) -> None:
         module = codegen.parse(self.module.text())
         codegen.optimise(module)
-        cpu, features = codegen.host_cpu()
-        target = llvm.Target.from_default_triple()
-        self._engine = llvm.create_mcjit_compiler(
-            module, target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
-        )
+        self._engine = llvm.create_mcjit_compiler(module, codegen.create_target_machine())
         self._engine.finalize_object()
 
     def address(self, number: int) -> int:

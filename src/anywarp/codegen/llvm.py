@@ -1,4 +1,6 @@
-"""LLVM IR text to a relocatable object: the host's target machine, the passes, the options. Wraps llvmlite.
+"""LLVM IR text to a relocatable object: the target machine, the passes, the options. Wraps llvmlite.
+
+The target is this machine, or another processor that `ANYWARP_TARGET` names (for its runtime under an emulator).
 
 O1 with LLVM's vectorisers off: the code is vector code already, and O3 was no faster on it (docs/architecture.md section 2).
 """
@@ -6,41 +8,67 @@ O1 with LLVM's vectorisers off: the code is vector code already, and O3 was no f
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import llvmlite.binding as llvm
+
+from anywarp import settings
 
 
 class CodegenError(Exception):
     """LLVM refused the module: a bug in the lowering. The message holds LLVM's own."""
 
 
+class Target(NamedTuple):
+    """A processor in LLVM's terms."""
+
+    triple: str
+    cpu: str
+    features: str  # `+avx2,+fma,-avx512f`
+
+
 @cache
 def initialise() -> None:
-    """Initialises the host's target once."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+    """Initialises LLVM's targets once."""
+    if settings.TARGET.get():
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    else:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
 
 
-def host_cpu() -> tuple[str, str]:
-    """LLVM's name of this machine's CPU and its features (`+avx2,+fma,...`)."""
+@cache
+def target() -> Target:
+    """The processor that kernels are compiled for. Raises ValueError where `ANYWARP_TARGET` is not `TRIPLE:CPU:FEATURES`."""
     initialise()
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    if named := settings.TARGET.get():
+        parts = named.split(":")
+        if len(parts) != 3:
+            raise ValueError(f"{settings.TARGET.name}={named} is not TRIPLE:CPU:FEATURES, such as aarch64-linux-gnu:neoverse-n1:+neon")
+        return Target(*parts)
+    return Target(llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
 
 
 @cache
 def feature_set() -> frozenset[str]:
-    """The names of the features that this machine's CPU has, for `lower.emit.Module`."""
-    return frozenset(name[1:] for name in host_cpu()[1].split(",") if name.startswith("+"))
+    """The names of the features that the target has, for `lower.emit.Module`."""
+    return frozenset(name[1:] for name in target().features.split(",") if name.startswith("+"))
+
+
+def create_target_machine(level: int = 2) -> llvm.TargetMachine:
+    """A new machine for the target: small code model, PIC, `level` (0 to 3) of instruction selection and scheduling."""
+    triple, cpu, features = target()
+    machine: llvm.TargetMachine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small"
+    )
+    return machine
 
 
 @cache
 def target_machine(level: int = 2) -> llvm.TargetMachine:
-    """The host's target machine: small code model, PIC, `level` (0 to 3) of instruction selection and scheduling."""
-    initialise()
-    cpu, features = host_cpu()
-    target = llvm.Target.from_default_triple()
-    machine: llvm.TargetMachine = target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
-    return machine
+    """The one that this process compiles with."""
+    return create_target_machine(level)
 
 
 def parse(text: str) -> llvm.ModuleRef:
@@ -51,7 +79,7 @@ def parse(text: str) -> llvm.ModuleRef:
         module.verify()
     except RuntimeError as error:
         raise CodegenError(str(error)) from error
-    module.triple = llvm.get_default_triple()
+    module.triple = target().triple
     module.data_layout = str(target_machine().target_data)
     return module
 

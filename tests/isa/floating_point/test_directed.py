@@ -37,9 +37,7 @@ def compute(elem: str, rows: list[tuple[int, ...]], code: Callable[[Emitter, lis
     module.functions.append(f"define void @run({parameters}) {{\n" + "\n".join([*g.lines, "  ret void", "}"]))
     compiled = codegen.parse(module.text())
     codegen.optimise(compiled)
-    cpu, features = codegen.host_cpu()
-    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
-    engine = llvm.create_mcjit_compiler(compiled, machine)
+    engine = llvm.create_mcjit_compiler(compiled, codegen.create_target_machine())
     engine.finalize_object()
     run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (count + 1))(engine.get_function_address("run"))
     array = (ctypes.c_uint32 if size == 4 else ctypes.c_uint64) * LANES
