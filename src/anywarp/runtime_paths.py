@@ -1,6 +1,7 @@
 """Where the native libraries are: in the installed package, or in a developer's build folder.
 
-    <package>/_runtime/lib        libcuda.so.1, libcudart.so.*: on the loader's search path of every program under `anywarp run`
+    <package>/_runtime/lib        libcuda.so.1, libcudart.so.*: on the loader's search path of every program under `anywarp run`;
+                                  libanywarp-redirect.so, its audit library
     <package>/_runtime/bin        programs that clients start (a stand-in for ptxas)
     <package>/_runtime/standins   empty libraries that one client asks for (src/runtime/standins/README.md); never on a search path
 
@@ -14,6 +15,7 @@ import sys
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 DRIVER = "libcuda.so.1"
+REDIRECT = "libanywarp-redirect.so"
 
 
 class RuntimeNotFound(RuntimeError):
@@ -51,6 +53,12 @@ def library_dir() -> str:
 def driver() -> str:
     """The path of libcuda.so.1. Raises RuntimeNotFound."""
     return os.path.join(library_dir(), DRIVER)
+
+
+def redirect() -> str | None:
+    """The path of the library that sends CUDA runtimes inside programs to ours, if it was built."""
+    path = os.path.join(library_dir(), REDIRECT)
+    return path if os.path.exists(path) else None
 
 
 def standin(name: str) -> str | None:

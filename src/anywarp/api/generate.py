@@ -7,6 +7,7 @@
     DIR/driver_enums.h, driver_results.h       names for the trace and cuGetErrorName
     DIR/driver.map, cudart<M>.map              linker version scripts
     DIR/cudart<M>/...                          the same of each libcudart (M = 11, 12, 13)
+    DIR/redirect_names.h                       entry points of the runtime, for programs that have it inside
     DIR/device_profiles.h                      device profiles
 
 Files whose text has not changed are not touched, so that nothing is compiled again. `--docs FILE` writes the coverage page instead.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from anywarp.api import coverage, cpp, profiles, table
+from anywarp.api import coverage, cpp, profiles, redirect, table
 from anywarp.api.implemented import declared
 from anywarp.api.table import Function
 
@@ -50,6 +51,7 @@ def files(sources: Path) -> dict[str, str]:
         "driver_results.h": cpp.results(driver),
         "cudart_enums.h": cpp.enum_names(runtime),
         "cudart_results.h": cpp.results(runtime),
+        "redirect_names.h": redirect.names(runtime),
         "device_profiles.h": profiles.cpp(driver),
     }
     emitter = cpp.Emitter.driver(driver, declared(sources / "driver"))

@@ -25,6 +25,9 @@ def variables(current: Mapping[str, str]) -> dict[str, str]:
         # Python programs of any environment: sitecustomize.py there prepares client packages as they are imported.
         "PYTHONPATH": prepend(runtime_paths.startup_dir(), current.get("PYTHONPATH")),
     }
+    if redirect := runtime_paths.redirect():
+        # Programs and extension modules with the CUDA runtime linked in statically (src/runtime/redirect).
+        result["LD_AUDIT"] = prepend(redirect, current.get("LD_AUDIT"))
     defaults = {"ANYWARP_PYTHON": sys.executable, **_clients(libraries)}
     if not libraries.startswith(runtime_paths.PACKAGE + os.sep):
         # The libraries do not lie in this package: the compiler and the client's hooks must be told what belongs together.
