@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anywarp.analysis.divergence import Effects, Graph, effects_of
+from anywarp.analysis.thread_values import ThreadValues
 from anywarp.ir import model
 from anywarp.ir.model import Address, Branch, Constant, Phi, Switch, Undefined, Value
 from anywarp.isa import types
@@ -29,19 +30,12 @@ class Shapes:
     graph: Graph
     divergent_branches: dict[int, Effects]  # block -> effects of the branch at its end
     divergent_blocks: set[int]  # may run with only a part of the warp's lanes
+    constants: dict[int, tuple[int, ...]]  # by id: numbers of 32 lanes that are the same in every warp (where it was asked)
 
     def shape(self, operand: Any) -> Shape:
         if type(operand) is Value:
             return self.of[operand.id]
         return constant_shape(operand)
-
-
-def _with_rows(shape: Shape, rows: int) -> Shape:
-    """The same value seen as one of more rows. The first lanes of rows are multiples of what divides the base and a row's step."""
-    if shape.stride == 0:
-        return shape
-    step = abs(shape.stride) * (32 // rows)
-    return Shape(rows, shape.stride, min(shape.multiple, step & -step))
 
 
 def constant_shape(operand: Any) -> Shape:
@@ -58,7 +52,7 @@ def analyse(function: model.Function, layout: str, all_varying: bool = False) ->
     graph = Graph([[s.index for s in b.successors()] for b in function.blocks])
     analysis = _Analysis(function, graph, layout, all_varying)
     analysis.run()
-    return Shapes(analysis.result(), graph, analysis.divergent, analysis.blocks())
+    return Shapes(analysis.result(), graph, analysis.divergent, analysis.blocks(), {} if all_varying else analysis.constants())
 
 
 class _Analysis:
@@ -68,6 +62,8 @@ class _Analysis:
         self.divergent: dict[int, Effects] = {}
         self.joins: set[int] = set()
         self.left_loops: set[int] = set()
+        self.threads = ThreadValues(layout)
+        self.by_thread: dict[int, tuple[Value, Shape | None]] = {}  # values whose shape was asked of `threads`
         self.block_of: dict[int, int] = {}
         for block in function.blocks:
             for phi in block.phis:
@@ -156,13 +152,33 @@ class _Analysis:
             return [None] * n
         shapes: list[Shape] = inputs  # type: ignore[assignment]
         if isinstance(declaration, Lane):
-            return [self._lane(op, declaration, shapes)] * n
+            shape = self._lane(op, declaration, shapes)
+            is_rough = shape.is_varying or shape.deviation or (shape.rows > 1 and op.results[0].width == 1)
+            if is_rough and not self.all_varying:
+                shape = self._by_thread(op.results[0]) or shape
+            return [shape] * n
         constants = tuple(o.value if type(o) is Constant else None for o in op.inputs())
         if isinstance(declaration, Warp):
             return [declaration.shape_of(tuple(shapes), constants)] * n
         if isinstance(declaration, Memory):
             return [declaration.shape(*shapes)] * n
         return [VARYING] * n
+
+    def _by_thread(self, value: Value) -> Shape | None:
+        """The shape of a value that hangs on nothing but the thread's place in its block."""
+        if value.id not in self.by_thread:
+            self.by_thread[value.id] = value, self.threads.shape(value)
+        return self.by_thread[value.id][1]
+
+    def constants(self) -> dict[int, tuple[int, ...]]:
+        found: dict[int, tuple[int, ...]] = {}
+        for value, _ in self.by_thread.values():
+            assert isinstance(value.definition, model.Operation)
+            for result in value.definition.results:
+                lanes = self.threads.constant(result)
+                if lanes is not None:
+                    found[result.id] = lanes
+        return found
 
     def _lane(self, op: model.Operation, declaration: Lane, shapes: list[Shape]) -> Shape:
         plain = all(s.stride == 0 for s in shapes)
@@ -174,6 +190,7 @@ class _Analysis:
         constants = tuple(o.value if type(o) is Constant else None for o in op.operands)
         if plain and type(declaration).stride is Lane.stride:
             return Shape(rows)
+        shapes = [s if s.stride == 0 else s.in_rows(rows) for s in shapes]
         rule = declaration.stride(tuple(shapes), constants)
         if rule is None:
             return self._by_rows(op, declaration, shapes, constants) or lane_wise(*shapes)
@@ -217,7 +234,7 @@ class _Analysis:
         for rows in (2, 4, 8, 16):
             if rows <= max(s.rows for s in shapes):
                 continue
-            finer = tuple(_with_rows(s, rows) for s in shapes)
+            finer = tuple(s.in_rows(rows) for s in shapes)
             rule = declaration.stride(finer, constants)
             if rule is None or self._needs_test(op, declaration, list(finer)):
                 continue

@@ -56,6 +56,13 @@ class Shape:
         """Stride 0: each row's lanes have the same value (uniform and varying values too)."""
         return self.stride == 0
 
+    def in_rows(self, rows: int) -> Shape:
+        """The same value seen as one of at least as many rows: their first lanes are multiples of what divides the base and a row's step."""
+        if self.stride == 0 or self.rows >= rows:
+            return self if self.rows >= rows else Shape(rows, 0, self.multiple, self.deviation)
+        step = abs(self.stride) * (WARP // rows)
+        return Shape(rows, self.stride, min(self.multiple, step & -step), self.deviation)
+
 
 UNIFORM = Shape(1)
 VARYING = Shape(WARP)
@@ -86,4 +93,4 @@ def join(a: Shape, b: Shape) -> Shape:
     rows = max(a.rows, b.rows)
     if a.stride != b.stride or a.deviation != b.deviation or rows == WARP:
         return VARYING
-    return Shape(rows, a.stride, min(a.multiple, b.multiple), a.deviation)
+    return Shape(rows, a.stride, min(a.in_rows(rows).multiple, b.in_rows(rows).multiple), a.deviation)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from anywarp import abi
 from anywarp.analysis.divergence import Effects
 from anywarp.analysis.shapes import Shapes, analyse
+from anywarp.analysis.thread_values import MAX_THREADS
 from anywarp.ir import model
 from anywarp.isa import synchronisation
 from anywarp.isa.stack import STACK_BYTES
@@ -155,10 +156,11 @@ class KernelEmitter(ControlEmitter):
             y, z = self.binary("urem", row, height), self.binary("udiv", row, height)
             self.jump(done)
             self.label(done)
-            return [
+            x, y, z = (
                 self.value("i32", 1, f"phi i32 [ {on_line}, %{line} ], [ {v.name}, %{plane} ]")
                 for on_line, v in ((first.name, x), ("0", y), ("0", z))
-            ]
+            )
+            return [self.and_(x, self.const("i32", MAX_THREADS - WARP)), y, z]  # whole warps, below 1,024: LLVM cannot know
         if self.layout.startswith("rows"):
             row_lanes = int(self.layout[4:])
             rows = WARP // row_lanes

@@ -124,7 +124,8 @@ class Recompute:
         definition = value.definition
         if not isinstance(definition, Operation) or not isinstance(definition.op, Lane) or getattr(definition.op, "is_volatile", False):
             return None
-        if isinstance(definition.op, SpecialRegister) or not definition.operands:
+        is_constant = all(r.id in self.shapes.constants for r in definition.results)
+        if isinstance(definition.op, SpecialRegister) or not definition.operands or is_constant:
             self._chains[value.id] = (definition,)
             return (definition,)
         chain: dict[int, Operation] = {}

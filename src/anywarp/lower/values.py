@@ -251,9 +251,11 @@ class ValueEmitter(WarpEmitter):
         return self.add(self.broadcast(base, WARP), steps)
 
     def bases(self, operand: Any, rows: int) -> V:
-        """An operand's bases, seen as a value of at least as many rows."""
+        """An operand's bases: the numbers in the first lanes of so many rows."""
         held = self.get(operand)
         shape = held.shape
+        if shape.rows > rows:  # only `analysis.thread_values` finds results of fewer rows than an operand's
+            return self.shuffle(held.base, None, range(0, shape.rows, shape.rows // rows))
         if shape.stride == 0 or shape.rows == rows:
             return held.base
         per_row = WARP // rows
@@ -298,6 +300,11 @@ class ValueEmitter(WarpEmitter):
         assert isinstance(declaration, Lane)
         if isinstance(declaration, SpecialRegister):
             self.define(op.results[0], declaration.lower(self))
+            return
+        if all(r.id in self.shapes.constants for r in op.results):
+            for r in op.results:
+                elem, numbers = self.elems[r.id], self.shapes.constants[r.id][:: WARP // self.shapes.of[r.id].rows]
+                self.define(r, self.lane_constants(elem, numbers) if len(numbers) > 1 else self.const(elem, numbers[0]))
             return
         shape = self.shapes.of[op.results[0].id]
         rows = max(self.shapes.of[r.id].rows for r in op.results)
