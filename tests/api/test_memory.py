@@ -339,6 +339,8 @@ def test_batch_copy(cuda: Driver) -> None:
     targets = [cuda.alloc(32) for _ in range(4)]
     attributes, index = cuda.new("CUmemcpyAttributes"), c_size_t(0)
     arguments = ((c_ulonglong * 4)(*targets), (c_ulonglong * 4)(*sources), (c_size_t * 4)(*[32] * 4), 4, byref(attributes), byref(index), 1)
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemcpyBatchAsync_v2(*arguments, stream))  # when is the source read?
+    attributes.srcAccessOrder = cuda.CU_MEMCPY_SRC_ACCESS_ORDER_STREAM
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemcpyBatchAsync_v2(*arguments, None))
     cuda.check(cuda.cuMemcpyBatchAsync_v2(*arguments, stream))
     cuda.check(cuda.cuStreamSynchronize(stream))
@@ -353,8 +355,82 @@ def test_advice_and_ranges_of_managed_memory(cuda: Driver) -> None:
     cuda.check(cuda.cuMemPrefetchAsync_v2(address, 4096, location, 0, None))
     cuda.check(cuda.cuMemRangeGetAttribute(byref(value), 4, cuda.CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, address, 4096))
     assert value.value == 0
+
+    def attribute(name: str, start: int = 0, count: int = 4096) -> int:
+        number = cuda.values[f"CU_MEM_RANGE_ATTRIBUTE_{name}"]
+        cuda.check(cuda.cuMemRangeGetAttribute(byref(value), 4, number, address.value + start, count))
+        return value.value
+
+    assert attribute("PREFERRED_LOCATION") == attribute("LAST_PREFETCH_LOCATION") == 0
+    cuda.check(cuda.cuMemAdvise_v2(address.value + 1024, 1024, cuda.CU_MEM_ADVISE_UNSET_PREFERRED_LOCATION, location))
+    assert attribute("PREFERRED_LOCATION") == cuda.CU_DEVICE_INVALID  # not the same everywhere
+    assert attribute("PREFERRED_LOCATION", 2048, 2048) == 0
+    cuda.check(cuda.cuMemAdvise(address, 4096, cuda.CU_MEM_ADVISE_SET_ACCESSED_BY, cuda.CU_DEVICE_CPU))
+    cuda.check(cuda.cuMemAdvise(address, 4096, cuda.CU_MEM_ADVISE_SET_ACCESSED_BY, 0))
+    who = (c_int * 4)()
+    cuda.check(cuda.cuMemRangeGetAttribute(who, 16, cuda.CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY, address, 4096))
+    assert list(who) == [0, cuda.CU_DEVICE_CPU, cuda.CU_DEVICE_INVALID, cuda.CU_DEVICE_INVALID]
     location.id = 9
     cuda.expect("CUDA_ERROR_INVALID_DEVICE", cuda.cuMemPrefetchAsync_v2(address, 4096, location, 0, None))
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemPrefetchAsync_v2(address, 5000, location, 0, None))
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemAdvise_v2(cuda.alloc(16), 16, 1, location))  # not managed
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemAdvise_v2(address, 4096, 99, location))
+
+
+def test_batches_of_prefetches_and_discards(cuda: Driver) -> None:
+    stream, address = c_void_p(), c_ulonglong()
+    cuda.check(cuda.cuStreamCreate(byref(stream), 1))
+    size = 1 << 20
+    cuda.check(cuda.cuMemAllocManaged(byref(address), size, 1))
+    cuda.check(cuda.cuMemsetD8_v2(address, 7, size))
+    half, locations = size // 2, (cuda.types["CUmemLocation"] * 2)()
+    locations[0].type, locations[1].type = cuda.CU_MEM_LOCATION_TYPE_DEVICE, cuda.CU_MEM_LOCATION_TYPE_HOST
+    addresses, sizes = (c_ulonglong * 2)(address.value, address.value + half), (c_size_t * 2)(half, half)
+    batch = (addresses, sizes, 2, locations, (c_size_t * 2)(0, 1), 2)
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemPrefetchBatchAsync(*batch, 1, stream))  # flags
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemPrefetchBatchAsync(*batch, 0, None))  # the legacy stream
+    wrong = (c_size_t * 2)(1, 2)  # the first location must be for the first range
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemPrefetchBatchAsync(addresses, sizes, 2, locations, wrong, 2, 0, stream))
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemDiscardBatchAsync(addresses, (c_size_t * 2)(half, size), 2, 0, stream))
+    cuda.check(cuda.cuMemPrefetchBatchAsync(*batch, 0, stream))
+    cuda.check(cuda.cuStreamSynchronize(stream))
+    assert cuda.download(address.value, 4) == b"\x07" * 4
+    places = (cuda.types["CUmemLocation"] * 2)()
+    cuda.check(cuda.cuMemGetLocationInfo(address, size, half, half, places))
+    assert [p.type for p in places] == [cuda.CU_MEM_LOCATION_TYPE_DEVICE, cuda.CU_MEM_LOCATION_TYPE_HOST]
+    cuda.check(cuda.cuMemDiscardAndPrefetchBatchAsync(*batch, 0, stream))
+    cuda.check(cuda.cuMemDiscardBatchAsync(addresses, sizes, 2, 0, stream))
+    cuda.check(cuda.cuMemsetD8Async(address, 9, size, stream))
+    cuda.check(cuda.cuStreamSynchronize(stream))
+    assert cuda.download(address.value + size - 4, 4) == b"\x09" * 4
+
+
+def test_batch_of_boxes(cuda: Driver) -> None:
+    stream, failed = c_void_p(), c_size_t()
+    cuda.check(cuda.cuStreamCreate(byref(stream), 1))
+    rows = cuda.upload(b"".join(bytes([16 * y + x for x in range(8)]) for y in range(4)))
+    target = cuda.alloc(64)
+    operation = cuda.new("CUDA_MEMCPY3D_BATCH_OP")
+    operation.src.type = operation.dst.type = cuda.CU_MEMCPY_OPERAND_TYPE_POINTER
+    operation.src.op.ptr.ptr, operation.src.op.ptr.rowLength = rows + 2, 8
+    operation.dst.op.ptr.ptr = target
+    operation.extent.width, operation.extent.height, operation.extent.depth = 3, 2, 1
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemcpy3DBatchAsync(1, byref(operation), byref(failed), 0, stream))
+    assert failed.value == 0
+    operation.srcAccessOrder = cuda.CU_MEMCPY_SRC_ACCESS_ORDER_STREAM
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemcpy3DBatchAsync_v2(1, byref(operation), 0, None))
+    cuda.check(cuda.cuMemcpy3DBatchAsync_v2(1, byref(operation), 0, stream))
+    cuda.check(cuda.cuStreamSynchronize(stream))
+    assert cuda.download(target, 6) == bytes([2, 3, 4, 18, 19, 20])
+    operation.src.op.ptr.rowLength = 2  # shorter than what is copied
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuMemcpy3DWithAttributesAsync(byref(operation), 0, stream))
+    descriptor, array = cuda.new("CUDA_ARRAY3D_DESCRIPTOR"), c_void_p()
+    descriptor.Width, descriptor.Height, descriptor.NumChannels, descriptor.Format = 4, 2, 1, cuda.CU_AD_FORMAT_UNSIGNED_INT16
+    cuda.check(cuda.cuArray3DCreate_v2(byref(array), byref(descriptor)))
+    operation.src.op.ptr.ptr, operation.src.op.ptr.rowLength = rows, 4  # elements of the array's two bytes
+    operation.dst.type, operation.dst.op.array.array, operation.dst.op.array.offset.x = cuda.CU_MEMCPY_OPERAND_TYPE_ARRAY, array, 1
+    cuda.check(cuda.cuMemcpy3DWithAttributesAsync(byref(operation), 0, stream))
+    cuda.check(cuda.cuStreamSynchronize(stream))
+    back = create_string_buffer(6)
+    cuda.check(cuda.cuMemcpyAtoH_v2(back, array, 2, 6))
+    assert back.raw == bytes([0, 1, 2, 3, 4, 5])

@@ -7,13 +7,14 @@ import re
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anywarp.api import coverage, cpp, generate, profiles, table
 from anywarp.api.bindings import Types
-from anywarp.api.implemented import declared, implementation, plain_name
-from anywarp.api.table import Aggregate
+from anywarp.api.implemented import declared, implementation, plain_name, symbols_of
+from anywarp.api.table import Aggregate, Enum
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src" / "runtime"
@@ -72,7 +73,7 @@ def test_header_compiles_and_asserts_layouts(tmp_path: Path, driver_api: table.A
 
 @pytest.mark.parametrize(
     "line",
-    ["memory", "2000 cuX(int a", "2000 shiny cuX(int a)", "2000 cuX(int)", "x cuX(int a)"],
+    ["memory", "2000 cuX(int a", "2000 shiny cuX(int a)", "2000 cuX(int)", "x cuX(int a)", "2000 cuX(int a) = "],
 )
 def test_broken_function_lines_name_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     (tmp_path / "driver").mkdir()
@@ -115,6 +116,53 @@ def test_every_implementation_belongs_to_a_function(driver_api: table.Api) -> No
     assert camel, "no implementations found"
     assert {n for n in camel if n not in used and re.sub(r"_v\d+$", "", n) not in bases} == set()
     assert camel - used == set()
+
+
+def _leaves(ctype: Any, at: int = 0) -> list[tuple[int, int]]:
+    """Offsets and sizes of the scalars in a type: what two layouts of the same bytes agree in."""
+    if issubclass(ctype, ctypes.Array):
+        step = ctypes.sizeof(ctype._type_)
+        return [leaf for i in range(ctype._length_) for leaf in _leaves(ctype._type_, at + i * step)]
+    if issubclass(ctype, (ctypes.Structure, ctypes.Union)):
+        found = [leaf for name, inner in ctype._fields_ for leaf in _leaves(inner, at + getattr(ctype, name).offset)]
+        return sorted(set(found))
+    return [(at, ctypes.sizeof(ctype))]
+
+
+def test_forwards_pass_on_what_both_apis_lay_out_alike(driver_api: table.Api, runtime_api: table.Api) -> None:
+    """`= cuNAME` hands pointers to structs and enums over as they are: same size, same values."""
+    driver = {f.symbol: f for f in driver_api.functions}
+    drivers, runtimes = Types(driver_api), Types(runtime_api)
+    checked = 0
+    for f in runtime_api.functions:
+        if not f.forward:
+            continue
+        assert f.forward in driver, f"{f.symbol} = {f.forward}: the driver has no such function"
+        target = driver[f.forward]
+        assert len(f.signature.parameters) == len(target.signature.parameters), f.symbol
+        assert not f.twin or any(p.type == "cudaStream_t" for p in f.signature.parameters) or f.twin == target.twin, f.symbol
+        for mine, theirs in zip(f.signature.parameters, target.signature.parameters):
+            a, b = (p.type.replace("const ", "").replace("*", "").strip() for p in (mine, theirs))
+            where = f"{f.symbol}: {mine.c()} is {theirs.c()} in {f.forward}"
+            here, there = (api.by_name.get(api.resolve(t)) for api, t in ((runtime_api, a), (driver_api, b)))
+            if isinstance(here, Enum) and isinstance(there, Enum):
+                assert set(here.members.values()) <= set(there.members.values()) | {0x7FFFFFFF}, where
+            if isinstance(here, Aggregate) or isinstance(there, Aggregate):
+                if "void" in (a, b):
+                    continue
+                assert _leaves(runtimes[a])[-1] == _leaves(drivers[b])[-1], where
+                assert ctypes.sizeof(runtimes[a]) == ctypes.sizeof(drivers[b]), where
+                checked += 1
+    assert checked > 10
+
+
+def test_reasons_stand_at_functions_that_nothing_implements(driver_api: table.Api, runtime_api: table.Api) -> None:
+    done: frozenset[str] = frozenset()
+    for api, folder in ((driver_api, "driver"), (runtime_api, "cudart")):
+        done = symbols_of(api, SOURCES / folder, done)
+        names = declared(SOURCES / folder)
+        assert [f.symbol for f in api.functions if f.unsupported and (f.forward or f.symbol in done)] == []
+        assert [f.symbol for f in api.functions if f.forward and implementation(api, f, names)] == []
 
 
 def test_generated_files_are_written_once(tmp_path: Path) -> None:

@@ -12,36 +12,10 @@ from pathlib import Path
 import pytest
 
 from anywarp.api import table
-from anywarp.api.bindings import Library
 
-NAMES = {11: "libcudart.so.11.0", 12: "libcudart.so.12", 13: "libcudart.so.13"}
+from .conftest import NAMES, Runtime
+
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
-
-
-class Runtime(Library):
-    """One libcudart, with a way to expect results."""
-
-    def __init__(self, folder: Path, major: int) -> None:
-        super().__init__(folder / NAMES[major], "runtime", major)
-        self.major = major
-
-    def expect(self, name: str, result: int) -> None:
-        assert self.name_of(result) == name
-
-    def check(self, result: int) -> None:
-        self.expect("cudaSuccess", result)
-
-
-@pytest.fixture(scope="session", params=sorted(NAMES))
-def runtime(request: pytest.FixtureRequest, library_dir: Path) -> Runtime:
-    return Runtime(library_dir, request.param)
-
-
-@pytest.fixture
-def cuda(runtime: Runtime) -> Runtime:
-    """The runtime without an error from an earlier test."""
-    runtime.cudaGetLastError()
-    return runtime
 
 
 @pytest.mark.parametrize("major", sorted(NAMES))

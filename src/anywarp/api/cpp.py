@@ -111,12 +111,17 @@ class Emitter:
         head = self.prototype(f, symbol)
         name = implementation(self.api, f, self.implementations)
         parameters = f.signature.parameters
-        if not name:
+        if not name and not f.forward:
             unused = ", ".join(Declaration(p.type, "", p.dimensions).c() for p in parameters)
             head = f'extern "C" ANYWARP_EXPORT {f.signature.result} {symbol}({unused})'
-            return f'{head} {{ return {self.namespace}::missing<{f.signature.result}>("{symbol}"); }}'
+            reason = f', "{f.unsupported}"' if f.unsupported else ""
+            return f'{head} {{ return {self.namespace}::missing<{f.signature.result}>("{symbol}"{reason}); }}'
         arguments = [self.argument(p, f, twin) for p in parameters]
-        if f.twin and not any(p.type in _STREAMS for p in parameters):
+        takes_stream = any(p.type in _STREAMS for p in parameters)
+        if f.forward:
+            name = "forward"
+            arguments.insert(0, f"{f.forward}_{f.twin}" if twin and not takes_stream else f.forward)
+        elif f.twin and not takes_stream:
             arguments.append(self.default_stream(twin))
         call = f"[&]() -> {f.signature.result} {{ return {self.namespace}::{name}({', '.join(arguments)}); }}"
         shown = "".join(f'("{p.name}", {_traced(p)})' for p in parameters)

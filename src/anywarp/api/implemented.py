@@ -10,6 +10,8 @@ are overloads. `cuMemAlloc_v2` calls `memAlloc_v2` if that is declared, else a d
 
 Where a function has a twin for the per-thread default stream (`_ptds`, `_ptsz`), its implementation gets the stream to use: in place of a
 null `CUstream` parameter, or as one more, last parameter if it has none.
+
+A function of the runtime that the table equates with one of the driver (`= cuNAME`) needs no implementation of its own.
 """
 
 from __future__ import annotations
@@ -54,3 +56,11 @@ def implementation(api: Api, function: Function, names: frozenset[str]) -> str:
     if function.version == 1 and explicit in names:
         return explicit
     return ""
+
+
+def symbols_of(api: Api, headers: Path, driver: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The symbols (without twins) that do something: by an implementation that `headers` declare, or by passing the call on to a symbol of
+    `driver`, those of the driver that do something.
+    """
+    names = declared(headers)
+    return frozenset(f.symbol for f in api.functions if f.forward in driver or implementation(api, f, names))

@@ -12,6 +12,9 @@ First the CUDA version that introduced this form of the function (what cuGetProc
 `tables/runtime/` the first column names the major versions of libcudart that export this form (`11-13`, `13`), twins have no version, and
 the mark `quiet` says that a result is not kept as the thread's last error.
 
+A line may end in `= cuNAME`: the runtime's function is that function of the driver under another name, and its entry point passes the call
+on (`cudart/forward.h`); or in `! REASON`: why nothing implements the function, a phrase that goes on from "unsupported:".
+
 Types (`tables/<api>_types.txt`); a name is defined before it is used, but for structs behind pointers:
 
     handle CUcontext CUctx_st                     an opaque pointer, and the tag of what it points to
@@ -91,6 +94,8 @@ class Function:
     early: bool = False
     quiet: bool = False
     also: tuple[str, int] | None = None  # another name for cuGetProcAddress, and since when
+    forward: str = ""  # runtime: the driver's symbol that does the same
+    unsupported: str = ""  # why nothing implements it: "needs an EGL display"
 
     @property
     def base(self) -> str:
@@ -218,7 +223,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-_FUNCTION = re.compile(r"^(?P<marks>[\d\-]+(?: \S+)*?)\s\s*(?P<symbol>\w+)\((?P<parameters>.*)\)(?: -> (?P<result>.+))?$")
+_FUNCTION = re.compile(
+    r"^(?P<marks>[\d\-]+(?: \S+)*?)\s\s*(?P<symbol>\w+)\((?P<parameters>[^!=]*)\)(?: -> (?P<result>[^=!]+?))?"
+    r"(?: = (?P<forward>\w+))?(?: ! (?P<unsupported>.+))?$"
+)
 
 
 def _functions(path: Path, default_result: str, runtime: bool) -> Iterator[Function]:
@@ -255,7 +263,21 @@ def _functions(path: Path, default_result: str, runtime: bool) -> Iterator[Funct
         except TableError as error:
             raise TableError(f"{path}:{number}: {error}") from None
         since = 0 if runtime else int(first)
-        yield Function(match["symbol"], signature, path.stem, title, since, majors, twin, twin_since, early, quiet, also)
+        yield Function(
+            match["symbol"],
+            signature,
+            path.stem,
+            title,
+            since,
+            majors,
+            twin,
+            twin_since,
+            early,
+            quiet,
+            also,
+            match["forward"] or "",
+            match["unsupported"] or "",
+        )
 
 
 def _types(path: Path) -> Iterator[Type]:

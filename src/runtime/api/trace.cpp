@@ -102,11 +102,13 @@ void Line::write(std::uint64_t started_ns) {
   [[maybe_unused]] const ssize_t written = ::write(target(), text_.data(), text_.size());
 }
 
-void report_missing(const char* symbol) {
+void report_missing(const char* symbol, const char* reason) {
   static std::mutex mutex;
   static std::set<std::string>* seen = new std::set<std::string>;  // never destroyed: calls come during exit too
   const std::lock_guard lock(mutex);
-  if (seen->insert(symbol).second) std::fprintf(stderr, "anywarp: %s is not implemented; it returns \"not supported\"\n", symbol);
+  if (!seen->insert(symbol).second) return;
+  if (*reason) std::fprintf(stderr, "anywarp: %s is not supported: %s\n", symbol, reason);
+  else std::fprintf(stderr, "anywarp: %s is not implemented; it returns \"not supported\"\n", symbol);
 }
 
 }  // namespace anywarp::trace

@@ -97,7 +97,7 @@ class Line {
   bool first_ = true;
 };
 
-// Says once a symbol, on stderr, that a function that a program called is not implemented.
-void report_missing(const char* symbol);
+// Says once a symbol, on stderr, that a function that a program called is not implemented. `reason`: the API table's, empty if it has none.
+void report_missing(const char* symbol, const char* reason);
 
 }  // namespace anywarp::trace

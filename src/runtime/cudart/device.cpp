@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cudart/channel_format.h"
 #include "cudart/error.h"
 #include "cudart/registration.h"
 
@@ -110,67 +111,13 @@ cudaError_t deviceReset() {
   return cudaSuccess;
 }
 
-cudaError_t deviceSynchronize() {
-  CUDART_TRY(use_context());
-  return error_of(cuCtxSynchronize());
-}
-
-cudaError_t deviceSetLimit(cudaLimit limit, size_t value) {
-  CUDART_TRY(use_context());
-  return error_of(cuCtxSetLimit(static_cast<CUlimit>(limit), value));
-}
-
-cudaError_t deviceGetLimit(size_t* value, cudaLimit limit) {
-  if (!value) return cudaErrorInvalidValue;
-  CUDART_TRY(use_context());
-  return error_of(cuCtxGetLimit(value, static_cast<CUlimit>(limit)));
-}
-
 cudaError_t deviceGetTexture1DLinearMaxWidth(size_t* width, const cudaChannelFormatDesc* format, int device) {
   if (!width || !format) return cudaErrorInvalidValue;
   CUDART_TRY(check_device(device));
-  const int channels = (format->x > 0) + (format->y > 0) + (format->z > 0) + (format->w > 0);
   CUarray_format element;
-  switch (format->f) {
-    case cudaChannelFormatKindSigned: element = format->x == 8 ? CU_AD_FORMAT_SIGNED_INT8 : format->x == 16 ? CU_AD_FORMAT_SIGNED_INT16 : CU_AD_FORMAT_SIGNED_INT32; break;
-    case cudaChannelFormatKindUnsigned: element = format->x == 8 ? CU_AD_FORMAT_UNSIGNED_INT8 : format->x == 16 ? CU_AD_FORMAT_UNSIGNED_INT16 : CU_AD_FORMAT_UNSIGNED_INT32; break;
-    case cudaChannelFormatKindFloat: element = format->x == 16 ? CU_AD_FORMAT_HALF : CU_AD_FORMAT_FLOAT; break;
-    default: return cudaErrorInvalidChannelDescriptor;
-  }
-  return error_of(cuDeviceGetTexture1DLinearMaxWidth(width, element, static_cast<unsigned>(channels), device));
-}
-
-cudaError_t deviceGetCacheConfig(cudaFuncCache* config) {
-  if (!config) return cudaErrorInvalidValue;
-  CUDART_TRY(use_context());
-  CUfunc_cache value;
-  CUDART_TRY(cuCtxGetCacheConfig(&value));
-  *config = static_cast<cudaFuncCache>(value);
-  return cudaSuccess;
-}
-
-cudaError_t deviceSetCacheConfig(cudaFuncCache config) {
-  CUDART_TRY(use_context());
-  return error_of(cuCtxSetCacheConfig(static_cast<CUfunc_cache>(config)));
-}
-
-cudaError_t deviceGetSharedMemConfig(cudaSharedMemConfig* config) {
-  if (!config) return cudaErrorInvalidValue;
-  CUDART_TRY(use_context());
-  CUsharedconfig value;
-  CUDART_TRY(cuCtxGetSharedMemConfig(&value));
-  *config = static_cast<cudaSharedMemConfig>(value);
-  return cudaSuccess;
-}
-
-cudaError_t deviceSetSharedMemConfig(cudaSharedMemConfig config) {
-  CUDART_TRY(use_context());
-  return error_of(cuCtxSetSharedMemConfig(static_cast<CUsharedconfig>(config)));
-}
-
-cudaError_t deviceGetStreamPriorityRange(int* least, int* greatest) {
-  CUDART_TRY(use_context());
-  return error_of(cuCtxGetStreamPriorityRange(least, greatest));
+  unsigned channels = 0;
+  CUDART_TRY(format_of(*format, &element, &channels));
+  return error_of(cuDeviceGetTexture1DLinearMaxWidth(width, element, channels, device));
 }
 
 cudaError_t deviceGetByPCIBusId(int* device, const char* bus_id) {
@@ -183,17 +130,6 @@ cudaError_t deviceGetPCIBusId(char* bus_id, int length, int device) {
   return error_of(cuDeviceGetPCIBusId(bus_id, length, device));
 }
 
-cudaError_t deviceFlushGPUDirectRDMAWrites(cudaFlushGPUDirectRDMAWritesTarget target, cudaFlushGPUDirectRDMAWritesScope scope) {
-  CUDART_TRY(use_context());
-  return error_of(
-      cuFlushGPUDirectRDMAWrites(static_cast<CUflushGPUDirectRDMAWritesTarget>(target), static_cast<CUflushGPUDirectRDMAWritesScope>(scope)));
-}
-
 cudaError_t threadExit() { return deviceReset(); }
-cudaError_t threadSynchronize() { return deviceSynchronize(); }
-cudaError_t threadSetLimit(cudaLimit limit, size_t value) { return deviceSetLimit(limit, value); }
-cudaError_t threadGetLimit(size_t* value, cudaLimit limit) { return deviceGetLimit(value, limit); }
-cudaError_t threadGetCacheConfig(cudaFuncCache* config) { return deviceGetCacheConfig(config); }
-cudaError_t threadSetCacheConfig(cudaFuncCache config) { return deviceSetCacheConfig(config); }
 
 }  // namespace anywarp::cudart

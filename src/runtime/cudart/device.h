@@ -27,26 +27,12 @@ cudaError_t setValidDevices(int* devices, int count);
 cudaError_t setDeviceFlags(unsigned flags);
 cudaError_t getDeviceFlags(unsigned* flags);
 cudaError_t deviceReset();
-cudaError_t deviceSynchronize();
-cudaError_t deviceSetLimit(cudaLimit limit, size_t value);
-cudaError_t deviceGetLimit(size_t* value, cudaLimit limit);
 cudaError_t deviceGetTexture1DLinearMaxWidth(size_t* width, const cudaChannelFormatDesc* format, int device);
-cudaError_t deviceGetCacheConfig(cudaFuncCache* config);
-cudaError_t deviceSetCacheConfig(cudaFuncCache config);
-cudaError_t deviceGetSharedMemConfig(cudaSharedMemConfig* config);
-cudaError_t deviceSetSharedMemConfig(cudaSharedMemConfig config);
-cudaError_t deviceGetStreamPriorityRange(int* least, int* greatest);
 cudaError_t deviceGetByPCIBusId(int* device, const char* bus_id);
 cudaError_t deviceGetPCIBusId(char* bus_id, int length, int device);
-cudaError_t deviceFlushGPUDirectRDMAWrites(cudaFlushGPUDirectRDMAWritesTarget target, cudaFlushGPUDirectRDMAWritesScope scope);
 
 // Thread management, deprecated: the same by older names.
 cudaError_t threadExit();
-cudaError_t threadSynchronize();
-cudaError_t threadSetLimit(cudaLimit limit, size_t value);
-cudaError_t threadGetLimit(size_t* value, cudaLimit limit);
-cudaError_t threadGetCacheConfig(cudaFuncCache* config);
-cudaError_t threadSetCacheConfig(cudaFuncCache config);
 
 // The device's primary context is active until the process ends. `context` may be null.
 cudaError_t retain_primary_context(int device, CUcontext* context);

@@ -7,6 +7,7 @@
 
 #include "api/trace.h"
 #include "cudart/cudart.h"
+#include "cudart/forward.h"
 
 namespace anywarp::cudart {
 
@@ -61,10 +62,10 @@ auto enter_quiet(const char* symbol, const Body& body, const Arguments& argument
   return guarded<false>(body);
 }
 
-// A function of the API that has no implementation.
+// A function of the API that has no implementation; `reason` is the table's.
 template <typename R>
-R missing(const char* symbol) {
-  trace::report_missing(symbol);
+R missing(const char* symbol, const char* reason = "") {
+  trace::report_missing(symbol, reason);
   const auto nothing = [](trace::Line&) {};
   if constexpr (std::is_same_v<R, cudaError_t>) return enter(symbol, [] { return cudaErrorNotSupported; }, nothing);
   else return enter(symbol, []() -> R { return R(); }, nothing);

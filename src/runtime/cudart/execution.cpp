@@ -71,16 +71,6 @@ cudaError_t launchKernelExC(const cudaLaunchConfig_t* config, const void* functi
   return result == CUDA_SUCCESS ? cudaSuccess : launch_error(result, config->gridDim, config->blockDim);
 }
 
-cudaError_t launchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
-  CUDART_TRY(use_context());
-  return error_of(cuLaunchHostFunc(stream, function, data));
-}
-
-cudaError_t launchHostFunc_v2(cudaStream_t stream, cudaHostFn_t function, void* data, unsigned mode) {
-  CUDART_TRY(use_context());
-  return error_of(cuLaunchHostFunc_v2(stream, function, data, mode));
-}
-
 cudaError_t funcSetCacheConfig(const void* function, cudaFuncCache config) {
   CUfunction f = nullptr;
   CUDART_TRY(find_function(function, &f));

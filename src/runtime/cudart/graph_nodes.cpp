@@ -74,23 +74,6 @@ cudaError_t graphKernelNodeSetParams(cudaGraphNode_t node, const cudaKernelNodeP
   return error_of(cuGraphKernelNodeSetParams_v2(node, &k));
 }
 
-cudaError_t graphKernelNodeCopyAttributes(cudaGraphNode_t destination, cudaGraphNode_t source) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphKernelNodeCopyAttributes(destination, source));
-}
-
-cudaError_t graphKernelNodeGetAttribute(cudaGraphNode_t node, cudaLaunchAttributeID attribute, cudaLaunchAttributeValue* value) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphKernelNodeGetAttribute(node, static_cast<CUkernelNodeAttrID>(attribute),
-                                                reinterpret_cast<CUkernelNodeAttrValue*>(value)));
-}
-
-cudaError_t graphKernelNodeSetAttribute(cudaGraphNode_t node, cudaLaunchAttributeID attribute, const cudaLaunchAttributeValue* value) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphKernelNodeSetAttribute(node, static_cast<CUkernelNodeAttrID>(attribute),
-                                                reinterpret_cast<const CUkernelNodeAttrValue*>(value)));
-}
-
 cudaError_t graphAddMemcpyNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count,
                                const cudaMemcpy3DParms* p) {
   CUDA_MEMCPY3D c;
@@ -182,91 +165,6 @@ cudaError_t graphMemsetNodeSetParams(cudaGraphNode_t node, const cudaMemsetParam
   return error_of(cuGraphMemsetNodeSetParams(node, &f));
 }
 
-cudaError_t graphAddHostNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count,
-                             const cudaHostNodeParams* p) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphAddHostNode(node, graph, dependencies, count, reinterpret_cast<const CUDA_HOST_NODE_PARAMS*>(p)));
-}
-
-cudaError_t graphHostNodeGetParams(cudaGraphNode_t node, cudaHostNodeParams* p) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphHostNodeGetParams(node, reinterpret_cast<CUDA_HOST_NODE_PARAMS*>(p)));
-}
-
-cudaError_t graphHostNodeSetParams(cudaGraphNode_t node, const cudaHostNodeParams* p) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphHostNodeSetParams(node, reinterpret_cast<const CUDA_HOST_NODE_PARAMS*>(p)));
-}
-
-cudaError_t graphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count,
-                                   cudaGraph_t child) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphAddChildGraphNode(node, graph, dependencies, count, child));
-}
-
-cudaError_t graphChildGraphNodeGetGraph(cudaGraphNode_t node, cudaGraph_t* graph) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphChildGraphNodeGetGraph(node, graph));
-}
-
-cudaError_t graphAddEmptyNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphAddEmptyNode(node, graph, dependencies, count));
-}
-
-cudaError_t graphAddEventRecordNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count,
-                                    cudaEvent_t event) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphAddEventRecordNode(node, graph, dependencies, count, event));
-}
-
-cudaError_t graphEventRecordNodeGetEvent(cudaGraphNode_t node, cudaEvent_t* event) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphEventRecordNodeGetEvent(node, event));
-}
-
-cudaError_t graphEventRecordNodeSetEvent(cudaGraphNode_t node, cudaEvent_t event) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphEventRecordNodeSetEvent(node, event));
-}
-
-cudaError_t graphAddEventWaitNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count,
-                                  cudaEvent_t event) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphAddEventWaitNode(node, graph, dependencies, count, event));
-}
-
-cudaError_t graphEventWaitNodeGetEvent(cudaGraphNode_t node, cudaEvent_t* event) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphEventWaitNodeGetEvent(node, event));
-}
-
-cudaError_t graphEventWaitNodeSetEvent(cudaGraphNode_t node, cudaEvent_t event) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphEventWaitNodeSetEvent(node, event));
-}
-
-cudaError_t graphAddMemAllocNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count,
-                                 cudaMemAllocNodeParams* p) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphAddMemAllocNode(node, graph, dependencies, count, reinterpret_cast<CUDA_MEM_ALLOC_NODE_PARAMS*>(p)));
-}
-
-cudaError_t graphMemAllocNodeGetParams(cudaGraphNode_t node, cudaMemAllocNodeParams* p) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphMemAllocNodeGetParams(node, reinterpret_cast<CUDA_MEM_ALLOC_NODE_PARAMS*>(p)));
-}
-
-cudaError_t graphAddMemFreeNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count, void* pointer) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphAddMemFreeNode(node, graph, dependencies, count, address(pointer)));
-}
-
-cudaError_t graphMemFreeNodeGetParams(cudaGraphNode_t node, void* pointer) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphMemFreeNodeGetParams(node, static_cast<CUdeviceptr*>(pointer)));
-}
-
 cudaError_t graphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const cudaKernelNodeParams* p) {
   CUDA_KERNEL_NODE_PARAMS k;
   CUDART_TRY(convert(p, &k));
@@ -307,11 +205,6 @@ cudaError_t graphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t n
   CUcontext context = nullptr;
   CUDART_TRY(convert(p, &f, &context));
   return error_of(cuGraphExecMemsetNodeSetParams(exec, node, &f, context));
-}
-
-cudaError_t graphExecHostNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const cudaHostNodeParams* p) {
-  CUDART_TRY(use_context());
-  return error_of(cuGraphExecHostNodeSetParams(exec, node, reinterpret_cast<const CUDA_HOST_NODE_PARAMS*>(p)));
 }
 
 }  // namespace anywarp::cudart

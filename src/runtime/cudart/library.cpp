@@ -4,50 +4,11 @@
 
 namespace anywarp::cudart {
 
-cudaError_t libraryLoadData(cudaLibrary_t* library, const void* code, cudaJitOption* jit_options, void** jit_values, unsigned jit_count,
-                            cudaLibraryOption* options, void** values, unsigned count) {
-  CUDART_TRY(use_context());
-  return error_of(cuLibraryLoadData(library, code, reinterpret_cast<CUjit_option*>(jit_options), jit_values, jit_count,
-                                    reinterpret_cast<CUlibraryOption*>(options), values, count));
-}
-
-cudaError_t libraryLoadFromFile(cudaLibrary_t* library, const char* path, cudaJitOption* jit_options, void** jit_values, unsigned jit_count,
-                                cudaLibraryOption* options, void** values, unsigned count) {
-  CUDART_TRY(use_context());
-  return error_of(cuLibraryLoadFromFile(library, path, reinterpret_cast<CUjit_option*>(jit_options), jit_values, jit_count,
-                                        reinterpret_cast<CUlibraryOption*>(options), values, count));
-}
-
-cudaError_t libraryUnload(cudaLibrary_t library) {
-  CUDART_TRY(use_context());
-  return error_of(cuLibraryUnload(library));
-}
-
 cudaError_t libraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, const char* name) {
   CUDART_TRY(use_context());
   CUDART_TRY(cuLibraryGetKernel(kernel, library, name));
   know_function(*kernel);
   return cudaSuccess;
-}
-
-cudaError_t libraryGetGlobal(void** pointer, size_t* bytes, cudaLibrary_t library, const char* name) {
-  CUDART_TRY(use_context());
-  return error_of(cuLibraryGetGlobal(reinterpret_cast<CUdeviceptr*>(pointer), bytes, library, name));
-}
-
-cudaError_t libraryGetManaged(void** pointer, size_t* bytes, cudaLibrary_t library, const char* name) {
-  CUDART_TRY(use_context());
-  return error_of(cuLibraryGetManaged(reinterpret_cast<CUdeviceptr*>(pointer), bytes, library, name));
-}
-
-cudaError_t libraryGetUnifiedFunction(void** function, cudaLibrary_t library, const char* symbol) {
-  CUDART_TRY(use_context());
-  return error_of(cuLibraryGetUnifiedFunction(function, library, symbol));
-}
-
-cudaError_t libraryGetKernelCount(unsigned* count, cudaLibrary_t library) {
-  CUDART_TRY(use_context());
-  return error_of(cuLibraryGetKernelCount(count, library));
 }
 
 cudaError_t libraryEnumerateKernels(cudaKernel_t* kernels, unsigned count, cudaLibrary_t library) {

@@ -61,43 +61,9 @@ cudaError_t malloc3D(cudaPitchedPtr* pointer, cudaExtent extent) {
   return mallocPitch(&pointer->ptr, &pointer->pitch, extent.width, rows);
 }
 
-cudaError_t free(void* pointer) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemFree_v2(address(pointer)));
-}
-
 cudaError_t freeHost(void* pointer) {
   CUDART_TRY(use_context());
   return pointer ? error_of(cuMemFreeHost(pointer)) : cudaSuccess;
-}
-
-cudaError_t hostRegister(void* pointer, size_t bytes, unsigned flags) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemHostRegister_v2(pointer, bytes, flags));
-}
-
-cudaError_t hostUnregister(void* pointer) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemHostUnregister(pointer));
-}
-
-cudaError_t hostGetDevicePointer(void** device_pointer, void* pointer, unsigned flags) {
-  if (!device_pointer) return cudaErrorInvalidValue;
-  CUDART_TRY(use_context());
-  CUdeviceptr device_address = 0;
-  CUDART_TRY(cuMemHostGetDevicePointer_v2(&device_address, pointer, flags));
-  *device_pointer = pointer_to(device_address);
-  return cudaSuccess;
-}
-
-cudaError_t hostGetFlags(unsigned* flags, void* pointer) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemHostGetFlags(flags, pointer));
-}
-
-cudaError_t memGetInfo(size_t* free_bytes, size_t* total) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemGetInfo_v2(free_bytes, total));
 }
 
 cudaError_t getSymbolAddress(void** pointer, const void* symbol) {
@@ -113,38 +79,6 @@ cudaError_t getSymbolSize(size_t* bytes, const void* symbol) {
   if (!bytes) return cudaErrorInvalidValue;
   CUdeviceptr device_address = 0;
   return find_variable(symbol, &device_address, bytes);
-}
-
-cudaError_t memPrefetchAsync_v1(const void* pointer, size_t bytes, int device, cudaStream_t stream) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemPrefetchAsync(address(pointer), bytes, device, stream));
-}
-
-cudaError_t memPrefetchAsync_v2(const void* pointer, size_t bytes, cudaMemLocation location, unsigned flags, cudaStream_t stream) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemPrefetchAsync_v2(address(pointer), bytes, std::bit_cast<CUmemLocation>(location), flags, stream));
-}
-
-cudaError_t memAdvise_v1(const void* pointer, size_t bytes, cudaMemoryAdvise advice, int device) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemAdvise(address(pointer), bytes, static_cast<CUmem_advise>(advice), device));
-}
-
-cudaError_t memAdvise_v2(const void* pointer, size_t bytes, cudaMemoryAdvise advice, cudaMemLocation location) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemAdvise_v2(address(pointer), bytes, static_cast<CUmem_advise>(advice), std::bit_cast<CUmemLocation>(location)));
-}
-
-cudaError_t memRangeGetAttribute(void* data, size_t data_bytes, cudaMemRangeAttribute attribute, const void* pointer, size_t bytes) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemRangeGetAttribute(data, data_bytes, static_cast<CUmem_range_attribute>(attribute), address(pointer), bytes));
-}
-
-cudaError_t memRangeGetAttributes(void** data, size_t* data_bytes, cudaMemRangeAttribute* attributes, size_t count, const void* pointer,
-                                  size_t bytes) {
-  CUDART_TRY(use_context());
-  return error_of(
-      cuMemRangeGetAttributes(data, data_bytes, reinterpret_cast<CUmem_range_attribute*>(attributes), count, address(pointer), bytes));
 }
 
 }  // namespace anywarp::cudart

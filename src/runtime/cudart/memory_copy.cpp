@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 
+#include "cudart/channel_format.h"
 #include "cudart/device.h"
 #include "cudart/registration.h"
 
@@ -132,9 +133,7 @@ cudaError_t convert(const cudaMemcpy3DParms& p, CUDA_MEMCPY3D* out) {
     if (!array) continue;
     CUDA_ARRAY3D_DESCRIPTOR d;
     CUDART_TRY(cuArray3DGetDescriptor_v2(&d, reinterpret_cast<CUarray>(array)));
-    const bool one = d.Format == CU_AD_FORMAT_UNSIGNED_INT8 || d.Format == CU_AD_FORMAT_SIGNED_INT8;
-    const bool four = d.Format == CU_AD_FORMAT_UNSIGNED_INT32 || d.Format == CU_AD_FORMAT_SIGNED_INT32 || d.Format == CU_AD_FORMAT_FLOAT;
-    element = size_t{d.NumChannels} * (one ? 1u : four ? 4u : 2u);
+    element = element_bytes(d.Format, d.NumChannels);
   }
   if (p.srcArray) {
     out->srcMemoryType = CU_MEMORYTYPE_ARRAY;
@@ -241,26 +240,6 @@ cudaError_t memcpyFromSymbolAsync(void* to, const void* symbol, size_t bytes, si
   void* from = nullptr;
   CUDART_TRY(part_of_variable(symbol, offset, bytes, &from));
   return memcpyAsync(to, from, bytes, kind, stream);
-}
-
-cudaError_t memcpyBatchAsync(void** to, void** from, size_t* sizes, size_t count, cudaMemcpyAttributes* attributes, size_t* attribute_indices,
-                             size_t attribute_count, size_t* failed, cudaStream_t stream) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemcpyBatchAsync(reinterpret_cast<CUdeviceptr*>(to), reinterpret_cast<CUdeviceptr*>(from), sizes, count,
-                                     reinterpret_cast<CUmemcpyAttributes*>(attributes), attribute_indices, attribute_count, failed, stream));
-}
-
-cudaError_t memcpyBatchAsync(void* const* to, const void* const* from, const size_t* sizes, size_t count, cudaMemcpyAttributes* attributes,
-                             size_t* attribute_indices, size_t attribute_count, cudaStream_t stream) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemcpyBatchAsync_v2(reinterpret_cast<CUdeviceptr*>(const_cast<void**>(to)),
-                                        reinterpret_cast<CUdeviceptr*>(const_cast<void**>(from)), const_cast<size_t*>(sizes), count,
-                                        reinterpret_cast<CUmemcpyAttributes*>(attributes), attribute_indices, attribute_count, stream));
-}
-
-cudaError_t memcpyWithAttributesAsync(void* to, const void* from, size_t bytes, cudaMemcpyAttributes* attributes, cudaStream_t stream) {
-  CUDART_TRY(use_context());
-  return error_of(cuMemcpyWithAttributesAsync(address(to), address(from), bytes, reinterpret_cast<CUmemcpyAttributes*>(attributes), stream));
 }
 
 }  // namespace anywarp::cudart

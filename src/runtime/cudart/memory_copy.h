@@ -21,11 +21,6 @@ cudaError_t memcpyToSymbol(const void* symbol, const void* from, size_t bytes, s
 cudaError_t memcpyFromSymbol(void* to, const void* symbol, size_t bytes, size_t offset, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t memcpyToSymbolAsync(const void* symbol, const void* from, size_t bytes, size_t offset, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t memcpyFromSymbolAsync(void* to, const void* symbol, size_t bytes, size_t offset, cudaMemcpyKind kind, cudaStream_t stream);
-cudaError_t memcpyBatchAsync(void** to, void** from, size_t* sizes, size_t count, cudaMemcpyAttributes* attributes, size_t* attribute_indices,
-                             size_t attribute_count, size_t* failed, cudaStream_t stream);
-cudaError_t memcpyBatchAsync(void* const* to, const void* const* from, const size_t* sizes, size_t count, cudaMemcpyAttributes* attributes,
-                             size_t* attribute_indices, size_t attribute_count, cudaStream_t stream);
-cudaError_t memcpyWithAttributesAsync(void* to, const void* from, size_t bytes, cudaMemcpyAttributes* attributes, cudaStream_t stream);
 
 // A copy's parameters as the driver takes them, and the reverse. cudaErrorInvalidMemcpyDirection, cudaErrorInvalidValue.
 cudaError_t convert(const cudaMemcpy3DParms& parameters, CUDA_MEMCPY3D* out);

@@ -17,6 +17,7 @@
 #include "driver/memory.h"
 #include "driver/memory_array.h"
 #include "driver/memory_copy.h"
+#include "driver/memory_managed.h"
 #include "driver/memory_pool.h"
 #include "driver/memory_set.h"
 #include "driver/module.h"

@@ -8,10 +8,10 @@
 
 namespace anywarp::driver {
 
-// A function of the API that has no implementation.
+// A function of the API that has no implementation; `reason` is the table's.
 template <typename R>
-R missing(const char* symbol) {
-  trace::report_missing(symbol);
+R missing(const char* symbol, const char* reason = "") {
+  trace::report_missing(symbol, reason);
   const CUresult result = CUDA_ERROR_NOT_SUPPORTED;
   if (trace::is_on()) trace::Line(symbol, false).finish(result, trace::now_ns());
   return result;

@@ -2,6 +2,7 @@
 
 #include "driver/device.h"
 #include "driver/graph.h"
+#include "driver/memory_managed.h"
 #include "driver/memory_pool.h"
 
 namespace anywarp::driver {
@@ -87,6 +88,7 @@ CUresult memFree(CUdeviceptr address) {
   const CUresult waited = wait_for_owner(allocation);
   if (is_graph_memory(address)) return state != CUDA_SUCCESS ? state : waited;  // it goes with the graph
   forget_pool_allocation(address);
+  if (allocation.kind == memory::Kind::managed) forget_advice(address, allocation.size);
   ANYWARP_TRY(api(arena().free(pointer(address))));
   return state != CUDA_SUCCESS ? state : waited;
 }

@@ -254,33 +254,4 @@ CUresult memcpyAtoA(CUarray destination, size_t destination_offset, CUarray sour
   return rectangular(p, stream, false);
 }
 
-CUresult memcpyBatchAsync_v1(CUdeviceptr* destinations, CUdeviceptr* sources, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,
-                             size_t* attribute_indices, size_t attribute_count, size_t* failed, CUstream stream) {
-  if (failed) *failed = ~std::size_t{0};
-  // The manual rules out the default streams.
-  if (reinterpret_cast<std::uintptr_t>(stream) <= 2) return CUDA_ERROR_INVALID_VALUE;
-  if (!destinations || !sources || !sizes || count == 0) return CUDA_ERROR_INVALID_VALUE;
-  if (!attributes || !attribute_indices || attribute_count == 0 || attribute_count > count || attribute_indices[0] != 0) return CUDA_ERROR_INVALID_VALUE;
-  for (std::size_t i = 1; i < attribute_count; ++i) {
-    if (attribute_indices[i] <= attribute_indices[i - 1] || attribute_indices[i] >= count) return CUDA_ERROR_INVALID_VALUE;
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    if (const CUresult result = memcpyAsync(destinations[i], sources[i], sizes[i], stream); result != CUDA_SUCCESS) {
-      if (failed) *failed = i;
-      return result;
-    }
-  }
-  return CUDA_SUCCESS;
-}
-
-CUresult memcpyBatchAsync_v2(CUdeviceptr* destinations, CUdeviceptr* sources, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,
-                             size_t* attribute_indices, size_t attribute_count, CUstream stream) {
-  return memcpyBatchAsync_v1(destinations, sources, sizes, count, attributes, attribute_indices, attribute_count, nullptr, stream);
-}
-
-CUresult memcpyWithAttributesAsync(CUdeviceptr destination, CUdeviceptr source, size_t bytes, CUmemcpyAttributes* attributes, CUstream stream) {
-  if (!attributes) return CUDA_ERROR_INVALID_VALUE;
-  return memcpyAsync(destination, source, bytes, stream);
-}
-
 }  // namespace anywarp::driver

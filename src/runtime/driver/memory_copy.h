@@ -34,11 +34,16 @@ CUresult memcpyAtoH(void* destination, CUarray source, size_t offset, size_t byt
 CUresult memcpyHtoAAsync(CUarray destination, size_t offset, const void* source, size_t bytes, CUstream stream);
 CUresult memcpyAtoHAsync(void* destination, CUarray source, size_t offset, size_t bytes, CUstream stream);
 CUresult memcpyAtoA(CUarray destination, size_t destination_offset, CUarray source, size_t source_offset, size_t bytes, CUstream stream);
+
+// Batches and copies with attributes (memory_copy_batch.cpp).
 CUresult memcpyBatchAsync_v1(CUdeviceptr* destinations, CUdeviceptr* sources, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,
                              size_t* attribute_indices, size_t attribute_count, size_t* failed, CUstream stream);
 CUresult memcpyBatchAsync_v2(CUdeviceptr* destinations, CUdeviceptr* sources, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,
                              size_t* attribute_indices, size_t attribute_count, CUstream stream);
 CUresult memcpyWithAttributesAsync(CUdeviceptr destination, CUdeviceptr source, size_t bytes, CUmemcpyAttributes* attributes, CUstream stream);
+CUresult memcpy3DBatchAsync_v1(size_t count, CUDA_MEMCPY3D_BATCH_OP* operations, size_t* failed, unsigned long long flags, CUstream stream);
+CUresult memcpy3DBatchAsync_v2(size_t count, CUDA_MEMCPY3D_BATCH_OP* operations, unsigned long long flags, CUstream stream);
+CUresult memcpy3DWithAttributesAsync(CUDA_MEMCPY3D_BATCH_OP* operation, unsigned long long flags, CUstream stream);
 
 // Checks a 3D copy and resolves it to addresses. A copy of nothing has width 0.
 CUresult resolve_copy(const CUDA_MEMCPY3D& parameters, Copy* out);

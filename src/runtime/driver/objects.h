@@ -36,9 +36,16 @@ enum class Magic : std::uint32_t {
   graph_exec,
   array,
   mipmapped_array,
+  texture_reference,
+  green_context,
+  external_memory,
+  external_semaphore,
+  graphics_resource,
+  async_callback,
 };
 
-struct Capture;  // stream_capture.h
+struct Capture;   // stream_capture.h
+struct IpcEvent;  // ipc.h
 
 inline CUresult api(Result result) { return static_cast<CUresult>(result); }
 
@@ -135,6 +142,7 @@ struct CUstream_st : anywarp::driver::TypeStable<CUstream_st> {
   anywarp::StreamRef stream;
   unsigned flags = 0;
   int priority = 0;
+  CUgreenCtx green = nullptr;  // the green context that it was made in, if any
   CUlaunchAttributeValue attributes[kAttributes]{};  // by CUlaunchAttributeID: kept, without effect
   std::atomic<anywarp::driver::Capture*> capture{nullptr};   // of `capture_owner`
   std::shared_ptr<anywarp::driver::Capture> capture_owner;  // changed by the thread that uses the stream
@@ -147,6 +155,7 @@ struct CUevent_st : anywarp::driver::TypeStable<CUevent_st> {
   CUctx_st* context = nullptr;
   unsigned flags;
   anywarp::Event event;
+  std::shared_ptr<anywarp::driver::IpcEvent> ipc;  // of an interprocess event: what processes share
   std::mutex mutex;  // guards what follows
   std::shared_ptr<anywarp::driver::Capture> capture;  // recorded in a capturing stream: what later waiters depend on
   std::vector<CUgraphNode> captured;
@@ -174,6 +183,8 @@ struct CUmod_st : anywarp::driver::TypeStable<CUmod_st> {
   CUlib_st* library = nullptr;  // the library that owns it, if it is not the program's
   std::unique_ptr<anywarp::Module> module;
   std::vector<std::unique_ptr<CUfunc_st>> functions;  // one for each entry, in the module's order
+  std::mutex mutex;  // guards what follows
+  std::vector<std::pair<std::string, CUtexref>> texture_references;  // that were asked for; the module's
 };
 
 namespace anywarp::driver {

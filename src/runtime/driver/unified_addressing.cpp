@@ -69,32 +69,6 @@ bool is_attribute(CUpointer_attribute attribute) {
   return attribute >= CU_POINTER_ATTRIBUTE_CONTEXT && attribute <= CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE;
 }
 
-// The manual: prefetching and advice are for managed memory; here system memory does as well (PAGEABLE_MEMORY_ACCESS is 1).
-CUresult check_range(CUdeviceptr address, std::size_t bytes) {
-  if (!address || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
-  memory::Allocation a;
-  if (!arena().lookup(pointer(address), &a)) return arena().in_range(pointer(address)) ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
-  if (bytes > a.base + a.size - address || a.kind != memory::Kind::managed) return CUDA_ERROR_INVALID_VALUE;
-  return CUDA_SUCCESS;
-}
-
-CUresult check_location(const CUmemLocation& location) {
-  switch (location.type) {
-    case CU_MEM_LOCATION_TYPE_DEVICE: return find_device(location.id) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-    case CU_MEM_LOCATION_TYPE_HOST:
-    case CU_MEM_LOCATION_TYPE_HOST_NUMA:
-    case CU_MEM_LOCATION_TYPE_HOST_NUMA_CURRENT: return CUDA_SUCCESS;
-    default: return CUDA_ERROR_INVALID_VALUE;
-  }
-}
-
-CUmemLocation location_of(CUdevice device) {
-  CUmemLocation location{};
-  location.type = device == CU_DEVICE_CPU ? CU_MEM_LOCATION_TYPE_HOST : CU_MEM_LOCATION_TYPE_DEVICE;
-  location.id = device == CU_DEVICE_CPU ? 0 : device;
-  return location;
-}
-
 }  // namespace
 
 CUresult pointerGetAttribute(void* data, CUpointer_attribute attribute, CUdeviceptr address) {
@@ -120,61 +94,6 @@ CUresult pointerSetAttribute(const void* value, CUpointer_attribute attribute, C
   memory::Allocation allocation;
   if (!address || !arena().lookup(pointer(address), &allocation)) return CUDA_ERROR_INVALID_VALUE;
   return CUDA_SUCCESS;  // copies of this memory that are left to run later are ordered by their stream: nothing to add
-}
-
-CUresult memPrefetchAsync_v2(CUdeviceptr address, size_t bytes, CUmemLocation location, unsigned flags, CUstream stream) {
-  if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
-  StreamUse use;
-  ANYWARP_TRY(use_stream(stream, &use));
-  ANYWARP_TRY(check_range(address, bytes));
-  return check_location(location);  // the memory is everywhere already
-}
-
-CUresult memPrefetchAsync_v1(CUdeviceptr address, size_t bytes, CUdevice destination, CUstream stream) {
-  return memPrefetchAsync_v2(address, bytes, location_of(destination), 0, stream);
-}
-
-CUresult memAdvise_v2(CUdeviceptr address, size_t bytes, CUmem_advise advice, CUmemLocation location) {
-  ANYWARP_TRY(check_range(address, bytes));
-  switch (advice) {
-    case CU_MEM_ADVISE_SET_READ_MOSTLY:
-    case CU_MEM_ADVISE_UNSET_READ_MOSTLY:
-    case CU_MEM_ADVISE_UNSET_PREFERRED_LOCATION: return CUDA_SUCCESS;
-    case CU_MEM_ADVISE_SET_PREFERRED_LOCATION:
-    case CU_MEM_ADVISE_SET_ACCESSED_BY:
-    case CU_MEM_ADVISE_UNSET_ACCESSED_BY: return check_location(location);
-    default: return CUDA_ERROR_INVALID_VALUE;
-  }
-}
-
-CUresult memAdvise_v1(CUdeviceptr address, size_t bytes, CUmem_advise advice, CUdevice device) {
-  return memAdvise_v2(address, bytes, advice, location_of(device));
-}
-
-// Advice is not kept: there is one memory. What an application can learn is that nothing has been advised or prefetched.
-CUresult memRangeGetAttribute(void* data, size_t bytes, CUmem_range_attribute attribute, CUdeviceptr address, size_t count) {
-  if (!data || bytes == 0 || bytes % sizeof(int) != 0) return CUDA_ERROR_INVALID_VALUE;
-  ANYWARP_TRY(check_range(address, count));
-  auto* values = static_cast<int*>(data);
-  switch (attribute) {
-    case CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY: *values = 0; break;
-    case CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY: std::fill_n(values, bytes / sizeof(int), CU_DEVICE_INVALID); break;
-    case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION:
-    case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION: *values = CU_DEVICE_INVALID; break;
-    case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION_TYPE:
-    case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION_TYPE: *values = CU_MEM_LOCATION_TYPE_INVALID; break;
-    case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION_ID:
-    case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION_ID: *values = 0; break;
-    default: return CUDA_ERROR_INVALID_VALUE;
-  }
-  return CUDA_SUCCESS;
-}
-
-CUresult memRangeGetAttributes(void** data, size_t* bytes, CUmem_range_attribute* attributes, size_t attribute_count, CUdeviceptr address,
-                               size_t count) {
-  if (!data || !bytes || !attributes || attribute_count == 0) return CUDA_ERROR_INVALID_VALUE;
-  for (std::size_t i = 0; i < attribute_count; ++i) ANYWARP_TRY(memRangeGetAttribute(data[i], bytes[i], attributes[i], address, count));
-  return CUDA_SUCCESS;
 }
 
 }  // namespace anywarp::driver

@@ -9,6 +9,8 @@
 
 #include "driver/device.h"
 #include "driver/memory.h"
+#include "driver/memory_array.h"
+#include "driver/stream_capture.h"
 
 namespace anywarp::driver {
 namespace {
@@ -43,6 +45,7 @@ State& state() {
 
 void drop(Physical* p) {
   if (--p->references > 0) return;
+  state().handles.erase(p);
   close(p->file);
   delete p;
 }
@@ -74,6 +77,31 @@ bool covers_whole_mappings(State& s, CUdeviceptr address, std::size_t size) {
   CUdeviceptr at = address;
   for (auto it = s.mappings.find(address); it != s.mappings.end() && it->first == at && at < address + size; ++it) at += it->second.size;
   return at == address + size;
+}
+
+// Takes away the mappings that begin in a range; its addresses stay reserved.
+CUresult unmap(State& s, CUdeviceptr address, std::size_t size) {
+  for (auto it = s.mappings.lower_bound(address); it != s.mappings.end() && it->first < address + size;) {
+    [[maybe_unused]] const Result removed = arena().remove_range(pointer(it->first));
+    drop(it->second.physical);
+    it = s.mappings.erase(it);
+  }
+  void* at = mmap(pointer(address), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  return at == MAP_FAILED ? CUDA_ERROR_OPERATING_SYSTEM : CUDA_SUCCESS;
+}
+
+// Physical memory at an address; `offset` into it. The range must be reserved and free.
+CUresult map(State& s, CUdeviceptr address, std::size_t size, std::size_t offset, Physical* p, CUmemAccess_flags access) {
+  const auto other = mapping_at(s, address);
+  if (other != s.mappings.end() && other->first < address + size) return CUDA_ERROR_INVALID_VALUE;
+  const int protection = access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? PROT_READ | PROT_WRITE : PROT_NONE;
+  void* at = mmap(pointer(address), size, protection, MAP_SHARED | MAP_FIXED, p->file, static_cast<off_t>(offset));
+  if (at == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  const int device = p->properties.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? p->properties.location.id : 0;
+  ANYWARP_TRY(api(arena().add_range(at, size, memory::Kind::mapped, device, nullptr, 0)));
+  ++p->references;
+  s.mappings[address] = {size, p, access};
+  return CUDA_SUCCESS;
 }
 
 CUresult check_properties(const CUmemAllocationProp* p) {
@@ -161,29 +189,14 @@ CUresult memMap(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAll
   const std::lock_guard lock(s.mutex);
   Physical* p = find(s, handle);
   if (!p || size > p->size || !is_reserved(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
-  const auto other = mapping_at(s, address);
-  if (other != s.mappings.end() && other->first < address + size) return CUDA_ERROR_INVALID_VALUE;
-  void* at = mmap(pointer(address), size, PROT_NONE, MAP_SHARED | MAP_FIXED, p->file, 0);
-  if (at == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-  const int device = p->properties.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? p->properties.location.id : 0;
-  ANYWARP_TRY(api(arena().add_range(at, size, memory::Kind::mapped, device, nullptr, 0)));
-  ++p->references;
-  s.mappings[address] = {size, p};
-  return CUDA_SUCCESS;
+  return map(s, address, size, 0, p, CU_MEM_ACCESS_FLAGS_PROT_NONE);
 }
 
 CUresult memUnmap(CUdeviceptr address, size_t size) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   if (size == 0 || !covers_whole_mappings(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
-  for (auto it = s.mappings.find(address); it != s.mappings.end() && it->first < address + size;) {
-    [[maybe_unused]] const Result removed = arena().remove_range(pointer(it->first));
-    drop(it->second.physical);
-    it = s.mappings.erase(it);
-  }
-  // The addresses stay reserved.
-  if (mmap(pointer(address), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) return CUDA_ERROR_OPERATING_SYSTEM;
-  return CUDA_SUCCESS;
+  return unmap(s, address, size);
 }
 
 CUresult memSetAccess(CUdeviceptr address, size_t size, const CUmemAccessDesc* descriptions, size_t count) {
@@ -276,6 +289,63 @@ CUresult memRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void* a
   s.handles.insert(p);
   *handle = handle_of(p);
   return CUDA_SUCCESS;
+}
+
+// Arrays with deferred mapping: the whole of an array, or of one level of a mipmapped one, is mapped or unmapped at once, when the stream gets
+// there. There are no sparse arrays, so that nothing is mapped tile by tile.
+CUresult memMapArrayAsync(CUarrayMapInfo* operations, unsigned count, CUstream stream) {
+  if (!operations || count == 0) return CUDA_ERROR_INVALID_VALUE;
+  StreamUse use;
+  ANYWARP_TRY(use_stream(stream, &use));
+  if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  for (unsigned i = 0; i < count; ++i) {
+    const CUarrayMapInfo& o = operations[i];
+    if (o.flags != 0 || o.subresourceType != CU_ARRAY_SPARSE_SUBRESOURCE_TYPE_SPARSE_LEVEL) return CUDA_ERROR_INVALID_VALUE;
+    CUarray array = nullptr;
+    if (o.resourceType == CU_RESOURCE_TYPE_ARRAY) {
+      array = o.resource.array;
+    } else if (o.resourceType == CU_RESOURCE_TYPE_MIPMAPPED_ARRAY) {
+      ANYWARP_TRY(mipmappedArrayGetLevel(&array, o.resource.mipmap, o.subresource.sparseLevel.level));
+    } else {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (!is_valid(array)) return CUDA_ERROR_INVALID_HANDLE;
+    if (!array->reserved) return CUDA_ERROR_INVALID_VALUE;
+    const auto address = reinterpret_cast<CUdeviceptr>(array->memory);
+    const std::size_t size = array->reserved, offset = o.offset;
+    State& s = state();
+    const std::lock_guard lock(s.mutex);
+    if (o.memOperationType == CU_MEM_OPERATION_TYPE_UNMAP) {
+      ANYWARP_TRY(api(use.stream->task([address, size](Result) {
+        State& then = state();
+        const std::lock_guard inner(then.mutex);
+        [[maybe_unused]] const CUresult result = unmap(then, address, size);
+      })));
+      continue;
+    }
+    if (o.memOperationType != CU_MEM_OPERATION_TYPE_MAP || o.memHandleType != CU_MEM_HANDLE_TYPE_GENERIC) return CUDA_ERROR_INVALID_VALUE;
+    Physical* p = find(s, o.memHandle.memHandle);
+    if (!p || offset % kGranularity != 0 || offset > p->size || size > p->size - offset) return CUDA_ERROR_INVALID_VALUE;
+    ++p->references;  // the program may release it before the stream gets there
+    CUctx_st* context = use.context;
+    ANYWARP_TRY(api(use.stream->task([=](Result) {
+      State& then = state();
+      const std::lock_guard inner(then.mutex);
+      const CUresult result = map(then, address, size, offset, p, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+      drop(p);
+      if (result != CUDA_SUCCESS) context->engine->fail(static_cast<Result>(result), "anywarp: memory could not be mapped into an array");
+    })));
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult unmap_and_free(CUdeviceptr address, std::size_t size) {
+  {
+    State& s = state();
+    const std::lock_guard lock(s.mutex);
+    ANYWARP_TRY(unmap(s, address, size));
+  }
+  return memAddressFree(address, size);
 }
 
 }  // namespace anywarp::driver

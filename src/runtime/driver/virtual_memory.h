@@ -19,5 +19,9 @@ CUresult memImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void
 CUresult memGetAllocationGranularity(size_t* granularity, const CUmemAllocationProp* properties, CUmemAllocationGranularity_flags option);
 CUresult memGetAllocationPropertiesFromHandle(CUmemAllocationProp* properties, CUmemGenericAllocationHandle handle);
 CUresult memRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void* address);
+CUresult memMapArrayAsync(CUarrayMapInfo* operations, unsigned count, CUstream stream);
+
+// Gives back reserved addresses with whatever is mapped there.
+CUresult unmap_and_free(CUdeviceptr address, std::size_t size);
 
 }  // namespace anywarp::driver

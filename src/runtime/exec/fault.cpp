@@ -1,6 +1,7 @@
 #include "fault.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "../memory/arena.h"
 #include "loader.h"
 
 namespace anywarp {
@@ -85,6 +87,13 @@ void chain(int signal, siginfo_t* info, void* context) {
 }
 
 void handler(int signal, siginfo_t* info, void* context) {
+  // A write met memory that is being moved into a file, for other processes to map: it is tried again.
+  if (signal == SIGSEGV && info->si_code == SEGV_ACCERR && memory::is_shared(reinterpret_cast<std::uintptr_t>(info->si_addr))) {
+    const int error = errno;
+    sched_yield();
+    errno = error;
+    return;
+  }
   Frame* f = frame;
   const auto* machine = static_cast<const ucontext_t*>(context);
   // Sent by kill or sigqueue: not a fault of this thread.

@@ -7,6 +7,8 @@
 #include <cassert>
 #include <set>
 
+#include "arena_blocks.h"
+
 namespace anywarp::memory {
 
 namespace {
@@ -70,35 +72,9 @@ const char* name(Kind kind) {
   return "?";
 }
 
-struct Arena::Slab {
-  struct Object {
-    std::uint64_t id = 0;  // 0: free
-    void* owner = nullptr;
-    std::uint32_t bytes = 0, flags = 0;
-    Kind kind = Kind::none;
-    std::uint8_t device = 0;
-  };
-  std::uint32_t chunk = 0;
-  std::uint32_t size_class = 0;
-  std::vector<Object> objects;
-  std::vector<std::uint16_t> free;
-  bool listed = false;  // in SizeClass::partial
-};
+std::size_t Arena::class_bytes(std::uint32_t size_class) { return classes().bytes[size_class]; }
 
-struct Arena::SizeClass {
-  std::mutex mutex;
-  std::vector<Slab*> partial;  // slabs with a free object
-  std::vector<std::unique_ptr<Slab>> all;
-  std::vector<Slab*> retired;  // without a chunk; reused, never deleted, since lookups may still look at them
-  std::uint32_t empty = 0;     // slabs without a live object that keep their chunk
-};
-
-struct Arena::Block {
-  std::uint32_t first = 0, count = 0;  // chunks
-  std::size_t committed = 0;           // bytes from the first chunk's start
-  std::size_t charged = 0;
-  Allocation allocation;
-};
+std::size_t Arena::slab_bytes(const Slab& slab) { return round_up(slab.objects.size() * class_bytes(slab.size_class), page_bytes()); }
 
 Arena::Arena() : Arena(Options()) {}
 
@@ -320,6 +296,7 @@ Result Arena::free(void* base) {
     auto* block = reinterpret_cast<Block*>(entry);
     if (block->allocation.base != address) return Result::invalid_value;
     const auto start = reinterpret_cast<void*>(base_ + block->first * kChunk);
+    if (block->file >= 0) unshare(base_ + block->first * kChunk, block->committed, &block->file);
     madvise(start, block->committed, MADV_DONTNEED);
     mprotect(start, block->committed, PROT_NONE);
     for (std::uint32_t i = 0; i < block->count; ++i) table_[block->first + i].store(0, std::memory_order_release);
@@ -352,6 +329,7 @@ Result Arena::free(void* base) {
     c.partial.erase(std::find(c.partial.begin(), c.partial.end(), slab));
     slab->listed = false;
     const auto start = reinterpret_cast<void*>(base_ + slab->chunk * kChunk);
+    if (slab->file >= 0) unshare(base_ + slab->chunk * kChunk, slab_bytes(*slab), &slab->file);
     madvise(start, kChunk, MADV_DONTNEED);
     mprotect(start, kChunk, PROT_NONE);
     table_[slab->chunk].store(0, std::memory_order_release);

@@ -89,6 +89,16 @@ class Arena {
   // The API layer may change what it stored. False if `base` is no allocation's start.
   bool set_flags(void* base, std::uint32_t flags);
 
+  // Makes the memory around a live allocation one that other processes can map, in place: its contents move into a file in memory, which takes
+  // the addresses over. Small allocations share their file with their neighbours. Threads that write meanwhile wait (see is_shared). It
+  // stays so until it is freed. invalid_value: no allocation starts there, or it is foreign memory.
+  struct Share {
+    int file = -1;           // the arena's; closed when the memory is freed
+    std::size_t offset = 0;  // of the allocation in it
+    std::size_t bytes = 0;   // of the file
+  };
+  Result share(void* base, Share* out);
+
   bool in_range(const void* address) const {
     return reinterpret_cast<std::uintptr_t>(address) - base_ < reserved_;
   }
@@ -104,6 +114,10 @@ class Arena {
   Result allocate_big(int device, std::size_t bytes, std::size_t alignment, Kind kind, void* owner, std::uint32_t flags, void** out);
   std::uint32_t take_chunks(std::uint32_t count, std::uint32_t alignment_chunks);  // 0: none; caller holds chunks_mutex_
   void give_chunks(std::uint32_t first, std::uint32_t count);                      // caller holds chunks_mutex_
+  static std::size_t class_bytes(std::uint32_t size_class);
+  static std::size_t slab_bytes(const Slab& slab);  // that are accessible
+  Result move_to_file(std::uintptr_t start, std::size_t bytes, int* file);
+  void unshare(std::uintptr_t start, std::size_t bytes, int* file);
   bool charge(int device, std::size_t bytes);
   void discharge(int device, std::size_t bytes);
 
@@ -127,5 +141,9 @@ class Arena {
   std::atomic<std::size_t> limit_[kMaxDevices];
   std::atomic<std::size_t> used_[kMaxDevices];
 };
+
+// Whether an address lies in shared memory (Arena::share), or in memory that is just being moved into a file. An access that faults there has met
+// the move: it is to be tried again. Safe in a signal handler.
+bool is_shared(std::uintptr_t address);
 
 }  // namespace anywarp::memory
