@@ -1,12 +1,14 @@
 """Fixtures for the runtime API's tests: programs built by nvcc or clang, and libcudart through ctypes.
 
-The programs in `programs/` check themselves and print "passed". They are built with the CUDA runtime as a shared library and PTX only
-(what `-arch=compute_80` means), then run with our libraries in front.
+The programs in `programs/` check themselves and print "passed". They are built with PTX only (what `-arch=compute_80` means), compiled once and
+linked with the CUDA runtime as a shared library and, as nvcc does unless it is told otherwise, as a static one; then run with our libraries
+in front.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -49,9 +51,9 @@ def cuda(runtime: Runtime) -> Runtime:
 
 def run_program(binary: Path, library_dir: Path, *arguments: str, returncode: int = 0, **environment: str) -> str:
     """What the program prints, stderr after stdout. Keywords are environment variables."""
-    env = {**os.environ, "LD_LIBRARY_PATH": str(library_dir), **environment}
-    done = subprocess.run([str(binary), *arguments], capture_output=True, text=True, env=env, timeout=300, errors="replace")
-    command = f"LD_LIBRARY_PATH={library_dir} {binary} {' '.join(arguments)}"
+    given = {"LD_LIBRARY_PATH": str(library_dir), "LD_AUDIT": str(library_dir / "libanywarp-redirect.so"), **environment}
+    done = subprocess.run([str(binary), *arguments], capture_output=True, text=True, env={**os.environ, **given}, timeout=300, errors="replace")
+    command = " ".join([*(f"{k}={v}" for k, v in given.items()), str(binary), *arguments])
     assert done.returncode == returncode, f"exit code {done.returncode}: {command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -68,15 +70,23 @@ def nvcc() -> str:
 
 @pytest.fixture(scope="session")
 def build_with_nvcc(nvcc: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Builds sources (names in `programs/`) into one program."""
+    """build("a.cu", options=…, cudart="static"): one program of sources (names in `programs/`)."""
     folder = tmp_path_factory.mktemp("nvcc")
 
-    def build(*sources: str, options: tuple[str, ...] = ()) -> Path:
-        binary = folder / Path(sources[0]).with_suffix("").as_posix().replace("/", "_")
-        command = [nvcc, "-std=c++17", "-cudart", "shared", "-gencode", "arch=compute_80,code=compute_80", *options]
-        command += [*(str(PROGRAMS / s) for s in sources), "-o", str(binary)]
-        done = subprocess.run(command, capture_output=True, text=True)
+    def run(*command: str) -> None:
+        done = subprocess.run([nvcc, *command], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+    def build(*sources: str, options: tuple[str, ...] = (), cudart: str = "shared") -> Path:
+        target = ("-gencode", "arch=compute_80,code=compute_80", *options)
+        objects = []
+        for source in sources:
+            name = re.sub(r"\W", "_", "".join((source, *options)))
+            objects.append(folder / f"{name}.o")
+            if not objects[-1].exists():
+                run("-std=c++17", *target, "-c", str(PROGRAMS / source), "-o", str(objects[-1]))
+        binary = objects[0].with_suffix(f".{cudart}")
+        run("-cudart", cudart, *target, *(str(o) for o in objects), "-o", str(binary))
         return binary
 
     return build

@@ -1,4 +1,4 @@
-"""Programs that nvcc builds with `-cudart shared` run unmodified on our libcudart."""
+"""Programs that nvcc builds run unmodified on our libcudart: with the CUDA runtime as a shared library, and linked in statically."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from .conftest import PROGRAMS, run_program
 Build = Callable[..., Path]
 
 OPTIONS = {"per_thread_streams": ("--default-stream", "per-thread")}
+CUDART = ("shared", "static")
 # Each of these needs arguments, or has a test of its own.
 SPECIAL = {"faults", "device_output"}
 
 
+@pytest.mark.parametrize("cudart", CUDART)
 @pytest.mark.parametrize("name", sorted({p.stem for p in PROGRAMS.glob("*.cu")} - SPECIAL))
-def test_program_passes(name: str, build_with_nvcc: Build, library_dir: Path) -> None:
-    binary = build_with_nvcc(f"{name}.cu", options=OPTIONS.get(name, ()))
+def test_program_passes(name: str, cudart: str, build_with_nvcc: Build, library_dir: Path) -> None:
+    binary = build_with_nvcc(f"{name}.cu", options=OPTIONS.get(name, ()), cudart=cudart)
     assert "passed" in run_program(binary, library_dir).splitlines()
 
 
@@ -44,8 +46,9 @@ def test_fault_is_an_error_that_a_reset_clears(kind: str, message: str, build_wi
     assert re.search(message, out), out
 
 
-def test_relocatable_device_code_is_linked_when_it_is_loaded(build_with_nvcc: Build, library_dir: Path) -> None:
-    binary = build_with_nvcc("linked/main.cu", "linked/other.cu", options=("-rdc=true",))
+@pytest.mark.parametrize("cudart", CUDART)
+def test_relocatable_device_code_is_linked_when_it_is_loaded(cudart: str, build_with_nvcc: Build, library_dir: Path) -> None:
+    binary = build_with_nvcc("linked/main.cu", "linked/other.cu", options=("-rdc=true",), cudart=cudart)
     assert "passed" in run_program(binary, library_dir).splitlines()
 
 
@@ -56,6 +59,13 @@ def test_program_with_machine_code_only_gets_no_kernel_image(nvcc: str, tmp_path
     out = run_program(binary, library_dir, returncode=1)
     assert "cudaGetLastError(): cudaErrorNoKernelImageForDevice" in out
     assert "sm_80" in out  # what the image holds
+
+
+def test_stripped_program_says_why_it_cannot_be_served(build_with_nvcc: Build, library_dir: Path, tmp_path: Path) -> None:
+    stripped = tmp_path / "stripped"
+    subprocess.run(["strip", "-o", str(stripped), str(build_with_nvcc("vector_add.cu", cudart="static"))], check=True)
+    out = run_program(stripped, library_dir, returncode=1)
+    assert f"anywarp: {stripped}: it has the CUDA runtime inside" in out and "-cudart shared" in out
 
 
 def test_trace_shows_the_calls(build_with_nvcc: Build, library_dir: Path) -> None:
