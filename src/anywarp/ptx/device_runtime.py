@@ -1,9 +1,9 @@
 """Functions of the CUDA device runtime that modules declare and expect the linker to provide, in PTX of our own.
 
 Programs get them from the static library cudadevrt; here a module that declares one gets its definition when it is read, so nothing of that
-library is used. Names, parameters and meanings: the public header cuda_device_runtime_api.h and the programming guide's chapter on
-cooperative groups. A barrier of the grid counts CTAs in a slot of its launch (`%gridid`); the wait is a polling loop, which the compiler
-makes a cut.
+library is used. Names, parameters and meanings: the public header cuda_device_runtime_api.h and the programming guide's chapters on
+cooperative groups and on conditional graph nodes. A barrier of the grid counts CTAs in a slot of its launch (`%gridid`); the wait is a polling
+loop, which the compiler makes a cut.
 """
 
 from __future__ import annotations
@@ -110,9 +110,19 @@ JOIN:
   st.param.b32 [status], %r3;
   ret;
 }}
+
+// A conditional node's handle is the address of its condition.
+.visible .func cudaGraphSetConditional(.param .b64 handle, .param .b32 value)
+{{
+  .reg .b64 %d; .reg .b32 %r;
+  ld.param.u64 %d, [handle];
+  ld.param.u32 %r, [value];
+  st.volatile.global.u32 [%d], %r;
+  ret;
+}}
 """
 
-NAMES = ("cudaCGGetIntrinsicHandle", "cudaCGSynchronize", "cudaCGGetSize", "cudaCGGetRank")
+NAMES = ("cudaCGGetIntrinsicHandle", "cudaCGSynchronize", "cudaCGGetSize", "cudaCGGetRank", "cudaGraphSetConditional")
 LIBRARY = "cudadevrt"  # part of the name of the library that holds them elsewhere
 
 

@@ -1,6 +1,7 @@
 #include "driver/context.h"
 
 #include "driver/device.h"
+#include "driver/ipc.h"
 #include "driver/memory_pool.h"
 #include "driver/module.h"
 #include "driver/stream.h"
@@ -75,6 +76,7 @@ void stop_context(CUctx_st& context) {
   }
   for (CUmodule module : modules) delete_module(module);
   for (CUstream stream : streams) delete_stream(stream);
+  forget_ipc(context);
   forget_pool_allocations(context);
   context.engine->engine().arena().free_owned_by(&context);
   context.engine.reset();
@@ -190,7 +192,9 @@ CUresult ctxSynchronize_v2(CUcontext context) {
   if (!context) context = top_context();
   ANYWARP_TRY(check_context(context));
   if (is_capturing(*context)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-  return api(context->engine->synchronize());
+  const Result result = context->engine->synchronize();
+  release_unused_memory();
+  return api(result);
 }
 
 CUresult ctxSetLimit(CUlimit limit, size_t value) {

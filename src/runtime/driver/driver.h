@@ -11,6 +11,7 @@
 #include "driver/execution_old.h"
 #include "driver/graph.h"
 #include "driver/initialization.h"
+#include "driver/ipc.h"
 #include "driver/library.h"
 #include "driver/linker.h"
 #include "driver/logs.h"

@@ -1,5 +1,7 @@
 #include "driver/event.h"
 
+#include "driver/ipc.h"
+#include "driver/memory_pool.h"
 #include "driver/stream_capture.h"
 
 namespace anywarp::driver {
@@ -27,6 +29,10 @@ CUresult eventCreate(CUevent* event, unsigned flags) {
   ANYWARP_TRY(current_context(&context));
   auto made = std::make_unique<CUevent_st>(flags);
   made->context = context;
+  if (flags & CU_EVENT_INTERPROCESS) {
+    made->ipc = make_ipc_event();
+    if (!made->ipc) return CUDA_ERROR_OUT_OF_MEMORY;
+  }
   const std::lock_guard lock(context->mutex);
   context->events.insert(made.get());
   *event = made.release();
@@ -44,17 +50,21 @@ CUresult eventRecordWithFlags(CUevent event, CUstream stream, unsigned flags) {
   bool captured = false;
   ANYWARP_TRY(capture_record(use, *event, flags, &captured));
   if (captured) return CUDA_SUCCESS;
+  if (event->ipc) return ipc_record(*event, *use.stream);
   return api(event->event.record(*use.stream));
 }
 
 CUresult eventQuery(CUevent event) {
   ANYWARP_TRY(check_event(event));
+  if (event->ipc) return ipc_query(*event);
   return api(event->event.query());
 }
 
 CUresult eventSynchronize(CUevent event) {
   ANYWARP_TRY(check_event(event));
-  return api(event->event.synchronize());
+  const CUresult result = event->ipc ? ipc_synchronize(*event) : api(event->event.synchronize());
+  release_unused_memory();
+  return result;
 }
 
 CUresult eventDestroy(CUevent event) {

@@ -11,6 +11,11 @@ namespace {
 constexpr std::size_t kPitchAlignment = 512;  // bytes; also suits textures
 
 CUresult allocate(CUctx_st& context, std::size_t bytes, memory::Kind kind, unsigned flags, void** out) {
+  const Result result = arena().allocate(context.device, bytes, 256, kind, &context, flags, out);
+  if (result != Result::out_of_memory) return api(result);
+  // Pools may hold what is missing, once streams have reached their frees.
+  ANYWARP_TRY(api(context.engine->synchronize()));
+  release_all_unused_memory(context.device);
   return api(arena().allocate(context.device, bytes, 256, kind, &context, flags, out));
 }
 
@@ -84,10 +89,11 @@ CUresult memFree(CUdeviceptr address) {
   if (state == CUDA_ERROR_INVALID_CONTEXT || state == CUDA_ERROR_CONTEXT_IS_DESTROYED) return state;
   memory::Allocation allocation;
   if (!arena().lookup(pointer(address), &allocation) || allocation.base != address) return CUDA_ERROR_INVALID_VALUE;
-  if (allocation.kind != memory::Kind::device && allocation.kind != memory::Kind::managed) return CUDA_ERROR_INVALID_VALUE;
+  const bool of_pool = pool_of(address) != nullptr;
+  if (!of_pool && allocation.kind != memory::Kind::device && allocation.kind != memory::Kind::managed) return CUDA_ERROR_INVALID_VALUE;
   const CUresult waited = wait_for_owner(allocation);
   if (is_graph_memory(address)) return state != CUDA_SUCCESS ? state : waited;  // it goes with the graph
-  forget_pool_allocation(address);
+  if (release_pool_allocation(address)) return state != CUDA_SUCCESS ? state : waited;
   if (allocation.kind == memory::Kind::managed) forget_advice(address, allocation.size);
   ANYWARP_TRY(api(arena().free(pointer(address))));
   return state != CUDA_SUCCESS ? state : waited;

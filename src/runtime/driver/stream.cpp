@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "driver/context.h"
+#include "driver/ipc.h"
+#include "driver/memory_pool.h"
 #include "driver/stream_capture.h"
 
 namespace anywarp::driver {
@@ -152,6 +154,7 @@ CUresult streamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
   bool captured = false;
   ANYWARP_TRY(capture_wait(use, *event, flags, &captured));
   if (captured) return CUDA_SUCCESS;
+  if (event->ipc) return ipc_wait(*event, *use.stream);
   return api(use.stream->wait(event->event));
 }
 
@@ -185,7 +188,9 @@ CUresult streamSynchronize(CUstream stream) {
   StreamUse use;
   ANYWARP_TRY(use_stream(stream, &use));
   if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-  return api(use.stream->synchronize());
+  const Result result = use.stream->synchronize();
+  release_unused_memory();
+  return api(result);
 }
 
 CUresult streamCopyAttributes(CUstream destination, CUstream source) {

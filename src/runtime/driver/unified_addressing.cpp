@@ -4,6 +4,7 @@
 
 #include "driver/device.h"
 #include "driver/memory.h"
+#include "driver/memory_pool.h"
 
 namespace anywarp::driver {
 namespace {
@@ -29,14 +30,17 @@ CUresult attribute_of(const memory::Allocation& a, CUdeviceptr address, CUpointe
     case CU_POINTER_ATTRIBUTE_BUFFER_ID: return give(data, static_cast<unsigned long long>(a.id));
     case CU_POINTER_ATTRIBUTE_IS_MANAGED: return give(data, static_cast<int>(a.kind == memory::Kind::managed));
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: return give(data, static_cast<int>(a.device));
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: return give(data, 0);
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: return give(data, static_cast<int>(a.kind == memory::Kind::device && !pool_of(a.base)));
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR: return give(data, reinterpret_cast<void*>(a.base));
     case CU_POINTER_ATTRIBUTE_RANGE_SIZE: return give(data, a.size);
     case CU_POINTER_ATTRIBUTE_MAPPED: return give(data, 1);
-    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: return give(data, 0ull);
+    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: {
+      const CUmemoryPool pool = pool_of(a.base);
+      return give(data, pool ? static_cast<unsigned long long>(pool->properties.handleTypes) : 0ull);
+    }
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE: return give(data, 0);
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: return give(data, CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE);
-    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE: return give(data, static_cast<CUmemoryPool>(nullptr));
+    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE: return give(data, pool_of(a.base));
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: return give(data, a.size);
     case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: return give(data, reinterpret_cast<void*>(a.base));
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID: return give(data, static_cast<unsigned long long>(a.id));

@@ -4,6 +4,7 @@
 
 #include "driver/execution.h"
 #include "driver/graph.h"
+#include "driver/ipc.h"
 #include "driver/logs.h"
 #include "driver/memory.h"
 #include "driver/memory_pool.h"
@@ -31,8 +32,14 @@ struct Enqueue {
     // After an error of the context the function is not called, as the manual says.
     return api(stream.task([w](Result state) { if (state == Result::success) w.function(w.data); }, Where::pool));
   }
-  CUresult operator()(const RecordWork& w) const { return is_valid(w.event) ? api(w.event->event.record(stream)) : CUDA_ERROR_INVALID_HANDLE; }
-  CUresult operator()(const WaitWork& w) const { return is_valid(w.event) ? api(stream.wait(w.event->event)) : CUDA_ERROR_INVALID_HANDLE; }
+  CUresult operator()(const RecordWork& w) const {
+    if (!is_valid(w.event)) return CUDA_ERROR_INVALID_HANDLE;
+    return w.event->ipc ? ipc_record(*w.event, stream) : api(w.event->event.record(stream));
+  }
+  CUresult operator()(const WaitWork& w) const {
+    if (!is_valid(w.event)) return CUDA_ERROR_INVALID_HANDLE;
+    return w.event->ipc ? ipc_wait(*w.event, stream) : api(stream.wait(w.event->event));
+  }
   CUresult operator()(const AllocateWork&) const { return CUDA_SUCCESS; }  // the memory is there since the node was made
   CUresult operator()(const FreeWork& w) const { return is_graph_memory(w.address) ? CUDA_SUCCESS : free_in_order(w.address, stream); }
   CUresult operator()(const GraphWork& w) const {
