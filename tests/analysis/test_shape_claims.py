@@ -172,7 +172,7 @@ def test_signed_division_and_remainder_of_a_thread_number_are_warp_and_lane() ->
 
 
 @pytest.mark.parametrize("declaration", sorted(_COMPUTE, key=lambda d: d.__name__), ids=lambda d: d.__name__)
-def test_meaning_for_many_threads_is_the_reference(declaration: type) -> None:
+def test_meaning_for_many_threads_is_the_reference(declaration: Any) -> None:
     rng = random.Random(declaration.__name__)
     checked = 0
     for op in _instances(declaration):
@@ -204,13 +204,13 @@ def _reference(op: Any, lane: tuple[int, ...]) -> Any:
     return op.reference(*lane)
 
 
-def _instances(declaration: type) -> list[Any]:
+def _instances(declaration: Any) -> list[Any]:
     if declaration is builtin.Resize:
         return [builtin.Resize(f, t, s) for f in (16, 32, 64) for t in (16, 32, 64) for s in (False, True)]
     if issubclass(declaration, builtin.Builtin):
         return [declaration()]
     found: list[Any] = []
-    for form in declaration.forms:  # type: ignore[attr-defined]
+    for form in declaration.forms:
         choices = [
             [*sorted(s.choices), *[None] * s.is_optional] if s.choices is not None else [True, *[False] * s.is_optional] for s in form.slots
         ]

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from anywarp.analysis.loop_steps import LoopSteps
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
 from anywarp.ir.model import Block, Branch, Exit, Jump, Operation, Switch, Value
@@ -27,6 +28,7 @@ from anywarp.isa.base import Lane, Warp
 from anywarp.lower.agreement import agreement
 from anywarp.lower.emit import V
 from anywarp.lower.memory import MemoryEmitter
+from anywarp.lower.prefetch import Prefetch
 from anywarp.lower.recompute import Recompute
 
 DUPLICATION_LIMIT = 1000  # operations in divergent blocks above which they get no full copy
@@ -67,6 +69,8 @@ class ControlEmitter(MemoryEmitter):
         )
         self.cuts: list[Cut] = []
         self.recompute = Recompute(self.function, shapes)
+        if shapes.graph.loops.all and not shapes.graph.loops.is_irreducible:
+            self.hints = Prefetch(self.function, LoopSteps(self.function, shapes))
         self.frame_bytes = 0
         self._frame: dict[str, int] = {}
         self._waiting: dict[int, V] = {}  # the lanes that run a masked copy
@@ -144,6 +148,7 @@ class ControlEmitter(MemoryEmitter):
 
     def _copy(self, block: Block, is_full: bool) -> None:
         self.held, self.tests = {}, {}
+        self.block_index = block.index
         self.label(self.full_label(block) if is_full else f"masked.{block.index}")
         self.active = self.const("i32", -1) if is_full else self._waiting[block.index]
         for op in block.operations:

@@ -23,6 +23,7 @@ from anywarp.isa.addresses import CLUSTER_SHIFT
 from anywarp.isa.shape import Shape
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_store_each, call_store_some, load_each, store_each
+from anywarp.lower.prefetch import Prefetch
 from anywarp.lower.values import Held, ValueEmitter
 
 
@@ -50,6 +51,8 @@ class MemoryEmitter(ValueEmitter):
     argument_bytes: int
     lane_accesses: int  # of the kernel: how many will go lane by lane
     safe_pointer: V  # 64 readable bytes that nobody writes
+    block_index: int  # of the block that is being emitted
+    hints: Prefetch | None = None
 
     # ------------------------------------------------------------------------------------------------ addresses
 
@@ -170,6 +173,15 @@ class MemoryEmitter(ValueEmitter):
             return place.pointer, True
         return place.lanes(), False
 
+    def _hint(self, space: str, address: Address, place: Place, size: int) -> None:
+        if self.hints is not None and space in ("global", "generic", ""):
+            self.hints.hint(self, self.block_index, address, place, size)
+
+    def prefetch(self, pointer: V) -> None:
+        """A hint that the line of a pointer will be read."""
+        self.module.declare("llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.line(f"call void @llvm.prefetch.p0({pointer.typed}, i32 0, i32 3, i32 1)")
+
     # ------------------------------------------------------------------------------------------------ control within an instruction
 
     def choose(
@@ -247,6 +259,7 @@ class MemoryEmitter(ValueEmitter):
         0, else 32 lanes."""
         place = self.place(space, address)
         self.check_alignment(place, SIZES[elem] * count)
+        self._hint(space, address, place, SIZES[elem] * count)
 
         def fast() -> list[V]:
             return self._load_shaped(place, elem, count, volatile)
@@ -347,6 +360,7 @@ class MemoryEmitter(ValueEmitter):
         """Stores consecutive elements for every active lane. `values` give 32 lanes when called, `uniform` the scalar where it is one."""
         place = self.place(space, address)
         self.check_alignment(place, SIZES[elem] * len(values))
+        self._hint(space, address, place, SIZES[elem] * len(values))
         if place.condition is None:
             self._store_shaped(place, values, uniform, elem, volatile)
             return
