@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 
 #include "loader.h"
@@ -148,7 +149,10 @@ struct CodeSpace::Region {
   }
 };
 
-CodeSpace::CodeSpace() : CodeSpace(Options()) {}
+CodeSpace::CodeSpace() : CodeSpace(Options()) {
+  const char* dual = std::getenv("ANYWARP_DUAL_MAPPING");
+  options_.allow_dual_mapping = dual == nullptr || std::strcmp(dual, "0") != 0;
+}
 CodeSpace::CodeSpace(const Options& options) : options_(options) {}
 CodeSpace::~CodeSpace() = default;
 
