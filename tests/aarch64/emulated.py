@@ -1,4 +1,4 @@
-"""Our libcuda for AArch64 under QEMU's user-mode emulation, as a route of tests/kernels: driver, loader and compiled kernels are AArch64 code.
+"""Our libcuda for AArch64 under QEMU's user-mode emulation, as a route of tests/kernels: driver, loader and kernels are AArch64 code.
 
 The compiler's child process is this interpreter on the real machine: the emulator hands `execve` of a foreign program to the kernel.
 """
