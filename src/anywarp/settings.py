@@ -55,7 +55,7 @@ NUM_THREADS = Setting("ANYWARP_NUM_THREADS", 0, "Worker threads that run CTAs.",
 DUAL_MAPPING = Setting(
     "ANYWARP_DUAL_MAPPING",
     True,
-    "0: pages of compiled code are written and then made executable; 1: they are mapped twice, which QEMU's user mode before 8.1 does not follow.",
+    "0: code pages are written and then made executable. 1: they are mapped twice, which QEMU's user mode before 8.1 does not see.",
 )
 TRACE = Setting("ANYWARP_TRACE", "", "`1`: every API call with arguments and result on stderr; else the file to append it to.", "off")
 
