@@ -19,6 +19,8 @@ BEFORE = {
 }
 # Called with the module after its first import.
 AFTER = {
+    "cuda.bindings._internal.runtime": "anywarp.integrations.cuda_bindings:redirect",
+    "cuda.bindings._internal.runtime_ptds": "anywarp.integrations.cuda_bindings:redirect",
     "triton.runtime.driver": "anywarp.integrations.triton:prepare",
 }
 

@@ -36,3 +36,4 @@ for code in objects:
     np.testing.assert_array_equal(out, x * x)
     buffer.close(stream)
     assert kernel.attributes.max_threads_per_block == 1024
+device.sync()  # through the runtime
