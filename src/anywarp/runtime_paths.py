@@ -73,6 +73,12 @@ def program(name: str) -> str | None:
     return path if os.path.exists(path) else None
 
 
+def missing_functions() -> str | None:
+    """The list of API functions without an implementation (symbol, reason), if it was built."""
+    paths = [os.path.join(root(), folder, "missing_functions.txt") for folder in ("", "generated/api")]
+    return next((p for p in paths if os.path.exists(p)), None)
+
+
 def startup_dir() -> str:
     """The folder that `anywarp run` puts on PYTHONPATH: its `sitecustomize.py` prepares client packages as they are imported."""
     return os.path.join(PACKAGE, "integrations", "startup")

@@ -60,6 +60,16 @@ def test_compile_reports_and_writes(file: Path, tmp_path: Path) -> None:
     assert (tmp_path / "objects" / "second.o").read_bytes()[:4] == b"\x7fELF"
 
 
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_compile_shows_every_column_on_any_terminal(file: Path, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    _, output = invoke("compile", file)
+    head = next(line for line in output.splitlines() if line.strip().startswith("entry")).split()
+    row = next(line for line in output.splitlines() if line.strip().startswith("second")).split()
+    assert head == ["entry", "regs", "shared", "local", "size", "ir", "lower", "llvm", "opt", "emit"] and len(row) == len(head)
+    assert "…" not in output
+
+
 def test_compile_says_where_it_failed(file: Path) -> None:
     file.write_text(PTX.replace("st.global.u32 [%d1], %r;", "st.nonsense.u32 [%d1], %r;"))
     status, output = invoke("compile", file)
@@ -83,10 +93,3 @@ def test_cache_commands(file: Path, tmp_path: Path) -> None:
 def test_devices_lists_the_profiles() -> None:
     status, output = invoke("devices")
     assert status == 0 and "generic-sm80" in output and "in use" in output
-
-
-def test_doctor_examines_a_file(file: Path) -> None:
-    status, output = invoke("doctor", file)
-    assert status == 0 and "2 of 2 kernels compile" in output
-    file.write_bytes(b"neither PTX nor an image")
-    assert invoke("doctor", file)[0] == 1

@@ -8,6 +8,7 @@
     DIR/driver.map, cudart<M>.map              linker version scripts
     DIR/cudart<M>/...                          the same of each libcudart (M = 11, 12, 13)
     DIR/redirect_names.h                       entry points of the runtime, for programs that have it inside
+    DIR/missing_functions.txt                  functions that are not implemented, for `anywarp doctor FILE`; installed
     DIR/device_profiles.h                      device profiles
 
 Files whose text has not changed are not touched, so that nothing is compiled again. `--docs FILE` writes the coverage page instead.
@@ -52,6 +53,7 @@ def files(sources: Path) -> dict[str, str]:
         "cudart_enums.h": cpp.enum_names(runtime),
         "cudart_results.h": cpp.results(runtime),
         "redirect_names.h": redirect.names(runtime),
+        "missing_functions.txt": redirect.missing_functions(driver, runtime, sources),
         "device_profiles.h": profiles.cpp(driver),
     }
     emitter = cpp.Emitter.driver(driver, declared(sources / "driver"))

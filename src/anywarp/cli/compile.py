@@ -72,7 +72,10 @@ def compile_file(
                     (output / f"{name}.o").write_bytes(compiled.object)
             progress.advance(task)
     if table.row_count:
-        console.print(table)
+        # Narrow terminals wrap the lines rather than lose the last columns.
+        least = console.measure(table, options=console.options.update(width=1000)).minimum
+        console.width = max(console.width, least)
+        console.print(table, soft_wrap=True)
     for name, message in failures:
         errors.print(f"[red]{name}[/red]: {message}", highlight=False, soft_wrap=True)
     if failures:

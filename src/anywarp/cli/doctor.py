@@ -1,7 +1,8 @@
 """`anywarp doctor [FILE]`: what is installed, what will work, what is missing and the command that mends it.
 
 Without a file: the machine, the native libraries, the compiler, the cache, then client by client. With one: what a program or an image
-holds, and whether it will run. The exit status is 1 where something that Anywarp itself needs is broken, or the file will not run.
+holds, and whether it will run (examine.py). The exit status is 1 where something that Anywarp itself needs is broken, or the file will
+not run.
 """
 
 from __future__ import annotations
@@ -9,32 +10,18 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 import anywarp
 from anywarp import runtime_paths
-from anywarp.cli import files
-
-GOOD, WARNING, BAD = "[green]ok[/green]  ", "[yellow]--[/yellow]  ", "[red]no[/red]  "
-
-
-@dataclass
-class Finding:
-    """One line of the report, and the command that mends it."""
-
-    mark: str
-    text: str
-    mend: str = ""
+from anywarp.cli.findings import BAD, GOOD, WARNING, Finding, show
 
 
 def doctor(
@@ -43,22 +30,16 @@ def doctor(
     """Say what is installed, what will work, and the command that mends what does not."""
     console = Console()
     if file is not None:
-        findings = examine_file(file)
-        _print(console, str(file), findings)
+        from anywarp.cli.examine import examine
+
+        findings = examine(file)
+        show(console, str(file), findings)
     else:
         findings = [*machine(), *native(), *compiler(), *cache()]
-        _print(console, f"anywarp {anywarp.__version__}", findings)
-        _print(console, f"clients in {sys.prefix}", clients())
+        show(console, f"anywarp {anywarp.__version__}", findings)
+        show(console, f"clients in {sys.prefix}", clients())
     if any(f.mark == BAD for f in findings):
         raise typer.Exit(1)
-
-
-def _print(console: Console, title: str, findings: list[Finding]) -> None:
-    console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
-    for f in findings:
-        console.print(f"  {f.mark}{escape(f.text)}", soft_wrap=True, highlight=False)
-        if f.mend:
-            console.print(f"      [bold]{escape(f.mend)}[/bold]", soft_wrap=True, highlight=False)
 
 
 def machine() -> list[Finding]:
@@ -166,65 +147,4 @@ def clients() -> list[Finding]:
         elif not missing:
             tested = "" if version == client.tested else f" (tested with {client.tested})"
             found.append(Finding(GOOD, f"{title}{tested}: {client.note}"))
-    return found
-
-
-def examine_file(path: Path) -> list[Finding]:
-    """Whether a program or an image will run."""
-    data = files.read(path)
-    found: list[Finding] = []
-    is_elf = data[:4] == b"\x7fELF"
-    if is_elf:
-        found += _linkage(path)
-    found += _image(data, is_elf)
-    return found
-
-
-def _image(data: bytes, is_elf: bool) -> list[Finding]:
-    from anywarp import image, pipeline, ptx
-
-    try:
-        held = image.describe(data).strip().splitlines()
-    except image.ImageError as error:
-        if is_elf and not data.count(b"\x50\xed\x55\xba"):
-            return [Finding(WARNING, "holds no device code of its own; libraries that it loads may")]
-        return [Finding(BAD, str(error))]
-    found = [Finding(GOOD, line.strip()) for line in held]
-    try:
-        module = pipeline.read_module(pipeline.read_image(data))
-    except image.ImageError as error:
-        return [*found, Finding(BAD, str(error), "build it with PTX: nvcc -gencode arch=compute_80,code=compute_80 …")]
-    except ptx.PtxError as error:
-        return [*found, Finding(BAD, str(error))]
-    names = [f.name for f in module.functions.values() if f.kind == "entry" and f.body is not None]
-    bad = []
-    for name in names[:200]:
-        try:
-            pipeline.compile_kernel(module, name)
-        except Exception as error:
-            bad.append(Finding(BAD, f"{name}: {error}"))
-    return [*found, Finding(GOOD, f"{min(len(names), 200) - len(bad)} of {len(names)} kernels compile"), *bad]
-
-
-def _linkage(path: Path) -> list[Finding]:
-    """Which CUDA libraries a program asks the loader for."""
-    try:
-        listing = subprocess.run(["readelf", "-d", str(path)], capture_output=True, text=True, timeout=60).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return [Finding(WARNING, "readelf is missing: which libraries it needs is unknown", "apt-get install binutils")]
-    needed = [line.split("[")[1].rstrip("] ") for line in listing.splitlines() if "(NEEDED)" in line]
-    folder = runtime_paths.library_dir()
-    found = []
-    for name in needed:
-        if name.startswith(("libcuda.", "libcudart.")):
-            if os.path.exists(os.path.join(folder, name)):
-                found.append(Finding(GOOD, f"needs {name}: ours"))
-            else:
-                found.append(Finding(BAD, f"needs {name}: not there yet"))
-        elif name.startswith(("libcu", "libnv", "libnccl")):
-            found.append(Finding(WARNING, f"needs {name}: not ours; where its kernels are machine code they do not run"))
-    if not any(name.startswith("libcudart.") for name in needed):
-        symbols = subprocess.run(["readelf", "-sW", str(path)], capture_output=True, text=True).stdout
-        if "__cudaRegisterFatBinary" in symbols:
-            found.append(Finding(BAD, "has the CUDA runtime linked in statically", "build it with: nvcc -cudart shared …"))
     return found

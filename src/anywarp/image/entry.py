@@ -23,6 +23,7 @@ class ImageEntry:
     compression: Literal["none", "lz4", "zstd"] = "none"
     size: int = 0  # bytes, decompressed
     raw_kind: int = 0  # the number in the fatbin
+    fatbin: int = 0  # offset of its fatbin in the image: a program has one for each of its object files
 
     @property
     def target(self) -> str:

@@ -53,7 +53,9 @@ def read_fatbins(data: bytes, offset: int = 0, end: int | None = None) -> Iterat
             raise ImageError(
                 f"fatbin at offset {offset} is cut off: its header says {header_size + size} bytes, {limit - offset} are there"
             )
-        yield from _read_entries(data, begin, stop)
+        for entry in _read_entries(data, begin, stop):
+            entry.fatbin = offset
+            yield entry
         offset = stop
 
 
