@@ -21,6 +21,7 @@ from anywarp import abi
 from anywarp.ir.model import Address
 from anywarp.isa.addresses import CLUSTER_SHIFT
 from anywarp.isa.shape import Shape
+from anywarp.lower.alignment import call_misaligned
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_store_each, call_store_some, load_each, store_each
 from anywarp.lower.prefetch import Prefetch
@@ -104,30 +105,39 @@ class MemoryEmitter(ValueEmitter):
         held, shape = place.held, place.held.shape
         if size <= 1 or place.space == "argument":
             return
+        if any(s >= size and (place.offset - o) % size == 0 for s, o in held.aligned):
+            return
         by_row = not shape.is_varying and shape.stride % size == 0
         if by_row:
             if (shape.multiple | place.offset) & (size - 1) == 0:
-                return
-            if any(s >= size and (place.offset - o) % size == 0 for s, o in held.aligned):
                 return
             first = place.numbers(self.cast(held.base, f"i{held.base.bits}"))
         else:
             assert held.value is not None
             first = place.numbers(self.cast(self.vector(held.value), f"i{held.base.bits}"))
         low = self.and_(first, self.const(first.elem, size - 1, first.n))
-        wrong = self.icmp("ne", low, self.const(first.elem, 0, first.n))
-        bits = self.active
-        if first.n > 1:
-            bits = self.mask_of(self.broadcast(wrong, WARP))
-            bits = bits if self.is_full else self.and_(bits, self.active)
-            wrong = self.icmp("ne", bits, self.const("i32", 0))
+        if 1 < first.n < WARP and not self.is_full:  # a row counts where a lane of it is active
+            wrong = self.mask_of(self.broadcast(self.icmp("ne", low, self.zero_like(low)), WARP))
+            bits = self.and_(wrong, self.active)
+        else:
+            if first.n == WARP and not self.is_full:
+                low = self.select(self.lanes_of(self.active), low, self.zero_like(low))
+            bits = self.intrinsic("llvm.vector.reduce.or", low, lanes=1) if first.n > 1 else low
+        is_wrong = self.icmp("ne", bits, self.zero_like(bits))
+        self.guard_alignment(is_wrong, lambda: place.pointer if by_row else place.lanes(), size, place.shape.stride)
+        held.aligned += ((size, place.offset),)
 
-        def address() -> V:
-            return self.extract(place.lanes(), self.first_lane(bits)) if place.pointer.n > 1 or not by_row else place.pointer
-
-        self.trap_if(wrong, abi.Trap.MISALIGNED, bits, address)
-        if by_row:
-            held.aligned += ((size, place.offset),)
+    def guard_alignment(self, wrong: V, pointers: Callable[[], V], size: int, stride: int) -> None:
+        """Traps where an i1 holds: of the active lanes' pointers (one of each row, whose lanes step by `stride`) some is no multiple of
+        `size`."""
+        bad, good = self.new_label("misaligned"), self.new_label("aligned")
+        self.line(f"br i1 {wrong.name}, label %{bad}, label %{good}")
+        self.label(bad)
+        state = self.snapshot()
+        call_misaligned(self, pointers(), size, stride)
+        self.line("unreachable")
+        self.restore(state)
+        self.label(good)
 
     def trap_if(self, condition: V, reason: abi.Trap, lanes: V, detail: Callable[[], V]) -> None:
         """Ends the grid where an i1 holds; `lanes` are to blame, `detail` gives a pointer to report."""
