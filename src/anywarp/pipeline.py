@@ -24,6 +24,7 @@ from anywarp.ir.printer import print_function
 from anywarp.isa import manual
 from anywarp.lower.kernel import Lowered, lower
 from anywarp.ptx import device_runtime, tree
+from anywarp.transform.fold_known_numbers import fold_known_numbers
 
 STAGES = ("image", "ptx", "ir", "analyses", "llvm", "llvm-opt", "asm")
 
@@ -101,6 +102,7 @@ def dump(data: bytes, stage: str, entry: str | None = None, variant: str = "line
             out.append(print_function(function))
             continue
         if stage == "analyses":
+            fold_known_numbers(function)
             shapes = analyse(function, variant)
             out.append(print_function(function, lambda v, s=shapes: describe_shape(s, v)))  # type: ignore[misc]
             continue

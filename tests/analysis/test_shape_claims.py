@@ -171,7 +171,7 @@ def test_signed_division_and_remainder_of_a_thread_number_are_warp_and_lane() ->
     assert of[11].is_uniform
 
 
-@pytest.mark.parametrize("declaration", sorted(_COMPUTE, key=lambda d: d.__name__), ids=lambda d: d.__name__)
+@pytest.mark.parametrize("declaration", sorted(_COMPUTE, key=str), ids=lambda d: d.__name__)
 def test_meaning_for_many_threads_is_the_reference(declaration: Any) -> None:
     rng = random.Random(declaration.__name__)
     checked = 0

@@ -12,6 +12,7 @@ Integer operations only, those that thread numbers go through: `_COMPUTE` states
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,7 @@ class ThreadValues:
         if isinstance(declaration, SpecialRegister):
             return self._register(declaration.name)
         compute = _COMPUTE.get(type(declaration))
-        if compute is None or any(type(o) in (tuple, Address) for o in op.operands):
+        if compute is None or any(type(o) in (tuple, Address) or o.width != types.width(t) for o, t in zip(op.operands, op.types)):
             return None
         if not any(type(o) is Value for o in op.operands):
             return None
@@ -97,6 +98,8 @@ class ThreadValues:
 def shape_of(threads: Threads, width: int) -> Shape | None:
     """The shape with the fewest rows that numbers of `width` bits have in every warp of 32, or None."""
     mask = (1 << width) - 1
+    if len(threads) > WARP and shape_of(threads[:WARP], width) is None:  # most that have none have none in the first warp
+        return None
     steps = [(b - a) & mask for a, b in itertools.pairwise(threads)]
     for rows in (1, 2, 4, 8, 16):
         lanes = WARP // rows
@@ -122,70 +125,65 @@ def _mask(op: Any) -> int:
     return (1 << types.width(str(op.operand_type("d")))) - 1
 
 
+def _wrap(values: Threads, op: Any) -> Threads:
+    """Numbers modulo the result's width."""
+    m = _mask(op)
+    return values if min(values) >= 0 and max(values) <= m else [v & m for v in values]
+
+
 def _signed(values: Threads, type: str) -> Threads:
-    """Bit patterns as the numbers that a type reads in them (patterns may be wider than the type)."""
-    width = types.width(type)
-    mask = (1 << width) - 1
-    if not types.is_signed(type):
-        return [v & mask for v in values]
-    half = 1 << (width - 1)
-    return [((v + half) & mask) - half for v in values]
+    """Bit patterns of a type's width as the numbers that the type reads in them."""
+    half = 1 << (types.width(type) - 1)
+    if not types.is_signed(type) or max(values) < half:
+        return values
+    return [v - 2 * half if v >= half else v for v in values]
 
 
 def _add(op: integer.Add, o: list[Threads]) -> Threads | None:
-    m = _mask(op)
-    return None if op.sat else [(a + b) & m for a, b in zip(*o)]
+    return None if op.sat else _wrap(list(map(operator.add, *o)), op)
 
 
 def _sub(op: integer.Sub, o: list[Threads]) -> Threads | None:
-    m = _mask(op)
-    return None if op.sat else [(a - b) & m for a, b in zip(*o)]
+    return None if op.sat else _wrap(list(map(operator.sub, *o)), op)
 
 
 def _mul(op: integer.Mul, o: list[Threads]) -> Threads | None:
-    m = _mask(op)
-    return [(a * b) & m for a, b in zip(*o)] if op.mode == "lo" else None
+    return _wrap(list(map(operator.mul, *o)), op) if op.mode == "lo" else None
 
 
 def _mad(op: integer.Mad, o: list[Threads]) -> Threads | None:
-    m = _mask(op)
-    return [(a * b + c) & m for a, b, c in zip(*o)] if op.mode == "lo" else None
+    return _wrap([a * b + c for a, b, c in zip(*o)], op) if op.mode == "lo" else None
 
 
 def _mul_wide(op: integer.MulWide, o: list[Threads]) -> Threads:
-    m = _mask(op)
-    return [(a * b) & m for a, b in zip(_signed(o[0], op.type), _signed(o[1], op.type))]
+    return _wrap(list(map(operator.mul, _signed(o[0], op.type), _signed(o[1], op.type))), op)
 
 
 def _mad_wide(op: integer.MadWide, o: list[Threads]) -> Threads:
-    m = _mask(op)
-    return [(a * b + c) & m for a, b, c in zip(_signed(o[0], op.type), _signed(o[1], op.type), o[2])]
+    return _wrap([a * b + c for a, b, c in zip(_signed(o[0], op.type), _signed(o[1], op.type), o[2])], op)
 
 
 def _extremum(op: Any, o: list[Threads]) -> Threads | None:
     if op.relu:
         return None
     type = str(op.operand_type("d"))
-    m = _mask(op)
-    choose = min if op.opcode[0] == "min" else max
-    return [choose(a, b) & m for a, b in zip(_signed(o[0], type), _signed(o[1], type))]
+    return _wrap(list(map(min if op.opcode[0] == "min" else max, _signed(o[0], type), _signed(o[1], type))), op)
 
 
 def _neg(op: integer.Negate, o: list[Threads]) -> Threads:
-    m = _mask(op)
-    return [-a & m for a in o[0]]
+    return _wrap([-a for a in o[0]], op)
 
 
 def _and(op: Any, o: list[Threads]) -> Threads:
-    return [a & b for a, b in zip(*o)]
+    return list(map(operator.and_, *o))
 
 
 def _or(op: Any, o: list[Threads]) -> Threads:
-    return [a | b for a, b in zip(*o)]
+    return list(map(operator.or_, *o))
 
 
 def _xor(op: Any, o: list[Threads]) -> Threads:
-    return [a ^ b for a, b in zip(*o)]
+    return list(map(operator.xor, *o))
 
 
 def _not(op: logic.Not, o: list[Threads]) -> Threads:
@@ -198,13 +196,11 @@ def _not_predicate(op: Any, o: list[Threads]) -> Threads:
 
 
 def _shl(op: logic.Shl, o: list[Threads]) -> Threads:
-    m = _mask(op)
-    return [(a << b) & m if b < 64 else 0 for a, b in zip(*o)]
+    return _wrap([a << b if b < 64 else 0 for a, b in zip(*o)], op)
 
 
 def _shr(op: logic.Shr, o: list[Threads]) -> Threads:
-    m = _mask(op)
-    return [(a >> min(b, 64)) & m for a, b in zip(_signed(o[0], op.type), o[1])]
+    return _wrap(list(map(operator.rshift, _signed(o[0], op.type), [min(b, 64) for b in o[1]])), op)
 
 
 def _setp(op: comparison.SetPredicate, o: list[Threads]) -> Threads | None:
@@ -212,11 +208,7 @@ def _setp(op: comparison.SetPredicate, o: list[Threads]) -> Threads | None:
         return None
     name = comparison.UNSIGNED_NAMES.get(op.CmpOp, op.CmpOp)
     a, b = _signed(o[0], op.type), _signed(o[1], op.type)
-    if name in ("eq", "ne"):
-        return [int((x == y) == (name == "eq")) for x, y in zip(a, b)]
-    if name in ("gt", "le"):
-        return [int((x > y) == (name == "gt")) for x, y in zip(a, b)]
-    return [int((x < y) == (name == "lt")) for x, y in zip(a, b)]
+    return list(map(getattr(operator, name), a, b))
 
 
 def _selp(op: Any, o: list[Threads]) -> Threads:
@@ -232,8 +224,7 @@ def _mov(op: Any, o: list[Threads]) -> Threads:
 
 
 def _cvt(op: conversion.ConvertInteger, o: list[Threads]) -> Threads | None:
-    m = (1 << types.width(op.dtype)) - 1
-    return None if op.sat else [a & m for a in _signed(o[0], op.atype)]
+    return None if op.sat else _wrap(_signed(o[0], op.atype), op)
 
 
 def _resize(op: builtin.Resize, o: list[Threads]) -> Threads:

@@ -19,6 +19,7 @@ from anywarp.isa.stack import STACK_BYTES
 from anywarp.lower import atomics, calls
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
+from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
 CTAS_TOGETHER = 64  # at most, of one row of the grid; 2D stencil in C++: 3.2 ms one by one, 2.8 with 2, 2.3 with 4, 1.8 with 64
@@ -40,6 +41,7 @@ class Lowered:
 
 def lower(function: model.Function, variant: str, features: frozenset[str] = frozenset()) -> Lowered:
     """Lowers a kernel for a variant (docs/architecture.md section 8). `features`: the target's, by LLVM's names."""
+    fold_known_numbers(function)
     polling = yield_in_polling_loops(function)
     if not function.is_irreducible:
         shapes = analyse(function, variant)
