@@ -18,7 +18,7 @@ from anywarp.api.bindings import Library
 ROOT = Path(__file__).resolve().parents[2]
 
 # What programs in processes of their own start with; `{library}` is filled in.
-_PRELUDE = """
+PRELUDE = """
 from ctypes import *
 from anywarp.api.bindings import Library
 cuda = Library("{library}")
@@ -96,7 +96,7 @@ def program(library_dir: Path) -> Callable[..., str]:
     """Runs Python code in a process of its own, with the driver as `cuda`; returns what it printed. Keywords are environment variables."""
 
     def run(code: str, returncode: int = 0, merge_stderr: bool = False, **environment: str) -> str:
-        full = _PRELUDE.format(library=library_dir / "libcuda.so.1") + textwrap.dedent(code)
+        full = PRELUDE.format(library=library_dir / "libcuda.so.1") + textwrap.dedent(code)
         env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
         done = subprocess.run([sys.executable, "-c", full], capture_output=True, text=True, env=env, timeout=120)
         assert done.returncode == returncode, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

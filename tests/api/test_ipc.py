@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import _PRELUDE, ROOT, Driver
+from .conftest import PRELUDE, ROOT, Driver
 
 _CHILD = """
 import os, socket, sys
@@ -36,7 +36,7 @@ class Peer:
     """Another process with a context of its own; both sides talk through pipes."""
 
     def __init__(self, library: Path, code: str, descriptor: int | None = None) -> None:
-        full = _PRELUDE.format(library=library) + textwrap.dedent(_CHILD) + textwrap.dedent(code)
+        full = PRELUDE.format(library=library) + textwrap.dedent(_CHILD) + textwrap.dedent(code)
         keep = () if descriptor is None else (descriptor,)
         environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"}
         self.process = subprocess.Popen(

@@ -2,8 +2,8 @@
 
 Programs get them from the static library cudadevrt; here a module that declares one gets its definition when it is read, so nothing of that
 library is used. Names, parameters and meanings: the public header cuda_device_runtime_api.h and the programming guide's chapters on
-cooperative groups and on conditional graph nodes. A barrier of the grid counts CTAs in a slot of its launch (`%gridid`); the wait is a polling
-loop, which the compiler makes a cut.
+cooperative groups and on conditional graph nodes. A barrier of the grid counts CTAs in a slot of its launch (`%gridid`); the wait is a
+polling loop, which the compiler makes a cut.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "driver/device.h"
+#include "driver/graph_conditional.h"
 #include "driver/memory.h"
 
 CUgraph_st::~CUgraph_st() {
@@ -15,8 +16,8 @@ namespace anywarp::driver {
 namespace {
 
 std::mutex g_memory_mutex;  // guards graph_memory()
-std::unordered_set<CUdeviceptr>& graph_memory() {
-  static auto* addresses = new std::unordered_set<CUdeviceptr>;
+std::unordered_map<CUdeviceptr, GraphMemory*>& graph_memory() {
+  static auto* addresses = new std::unordered_map<CUdeviceptr, GraphMemory*>;
   return *addresses;
 }
 
@@ -26,14 +27,35 @@ bool holds(const CUgraph_st& graph, CUgraphNode node) { return is_valid(node) &&
 
 bool depends(CUgraphNode node, CUgraphNode on) { return std::find(node->dependencies.begin(), node->dependencies.end(), on) != node->dependencies.end(); }
 
-void connect(CUgraphNode from, CUgraphNode to) {
+void connect(CUgraphNode from, CUgraphNode to, const CUgraphEdgeData& data = {}) {
   to->dependencies.push_back(from);
+  to->edges.push_back(data);
   from->dependents.push_back(to);
 }
 
 void disconnect(CUgraphNode from, CUgraphNode to) {
-  std::erase(to->dependencies, from);
+  const auto at = std::find(to->dependencies.begin(), to->dependencies.end(), from);
+  if (at == to->dependencies.end()) return;
+  to->edges.erase(to->edges.begin() + (at - to->dependencies.begin()));
+  to->dependencies.erase(at);
   std::erase(from->dependents, to);
+}
+
+// What is known of the edge between two nodes.
+const CUgraphEdgeData& edge_of(CUgraphNode from, CUgraphNode to) {
+  const auto at = std::find(to->dependencies.begin(), to->dependencies.end(), from);
+  return to->edges[static_cast<std::size_t>(at - to->dependencies.begin())];
+}
+
+bool is_plain(const CUgraphEdgeData& data) { return data.from_port == 0 && data.to_port == 0 && data.type == 0; }
+
+// Programmatic edges lie between kernels, and only they have ports.
+CUresult check_data(CUgraphNode from, const Work& to, const CUgraphEdgeData& data) {
+  if (is_plain(data)) return CUDA_SUCCESS;
+  const bool kernels = std::holds_alternative<KernelWork>(from->work) && std::holds_alternative<KernelWork>(to);
+  if (data.type > CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC || data.to_port != 0 || data.from_port > CU_GRAPH_KERNEL_NODE_PORT_LAUNCH_ORDER) return CUDA_ERROR_INVALID_VALUE;
+  if (data.type == CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC && (!kernels || data.from_port == 0)) return CUDA_ERROR_INVALID_VALUE;
+  return kernels || std::holds_alternative<KernelWork>(from->work) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 // Whether `to` can be reached from `from` along dependents.
@@ -61,18 +83,13 @@ CUresult give(const std::vector<CUgraphNode>& list, CUgraphNode* nodes, size_t* 
   return CUDA_SUCCESS;
 }
 
-CUresult give(const std::vector<CUgraphNode>& list, CUgraphNode* nodes, CUgraphEdgeData* data, size_t* count) {
+// The same with what is known of each edge. Who does not ask for that gets an error where it would matter.
+CUresult give(const std::vector<CUgraphNode>& list, const std::vector<CUgraphEdgeData>& edges, CUgraphNode* nodes, CUgraphEdgeData* data, size_t* count) {
   const std::size_t room = count && nodes ? *count : 0;
+  if (nodes && !data && !std::all_of(edges.begin(), edges.end(), is_plain)) return CUDA_ERROR_LOSSY_QUERY;
   ANYWARP_TRY(give(list, nodes, count));
-  for (std::size_t i = 0; data && i < std::min(room, list.size()); ++i) data[i] = CUgraphEdgeData{};
+  for (std::size_t i = 0; data && i < room; ++i) data[i] = i < edges.size() ? edges[i] : CUgraphEdgeData{};
   return CUDA_SUCCESS;
-}
-
-bool is_default(const CUgraphEdgeData* data, std::size_t count) {
-  for (std::size_t i = 0; data && i < count; ++i) {
-    if (data[i].from_port != 0 || data[i].to_port != 0 || data[i].type != 0) return false;
-  }
-  return true;
 }
 
 CUresult check_edges(CUgraph graph, const CUgraphNode* from, const CUgraphNode* to, std::size_t count) {
@@ -93,7 +110,7 @@ GraphMemory::GraphMemory(CUdeviceptr at, int of_device, std::size_t size) : addr
   while (now > high && !d.graph_memory_high.compare_exchange_weak(high, now)) {
   }
   const std::lock_guard lock(g_memory_mutex);
-  graph_memory().insert(address);
+  graph_memory()[address] = this;
 }
 
 GraphMemory::~GraphMemory() {
@@ -110,6 +127,12 @@ bool is_graph_memory(CUdeviceptr address) {
   return graph_memory().contains(address);
 }
 
+void free_graph_memory(CUdeviceptr address) {
+  const std::lock_guard lock(g_memory_mutex);
+  const auto found = graph_memory().find(address);
+  if (found != graph_memory().end()) found->second->live = false;
+}
+
 CUresult make_graph_memory(AllocateWork* work) {
   CUDA_MEM_ALLOC_NODE_PARAMS& p = work->parameters;
   if (p.bytesize == 0 || p.poolProps.location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
@@ -124,24 +147,31 @@ CUresult make_graph_memory(AllocateWork* work) {
 CUgraphNodeType type_of(const Work& work) {
   constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_EMPTY,        CU_GRAPH_NODE_TYPE_KERNEL,     CU_GRAPH_NODE_TYPE_MEMCPY,   CU_GRAPH_NODE_TYPE_MEMSET,
                                         CU_GRAPH_NODE_TYPE_HOST,         CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_WAIT_EVENT, CU_GRAPH_NODE_TYPE_MEM_ALLOC,
-                                        CU_GRAPH_NODE_TYPE_MEM_FREE,     CU_GRAPH_NODE_TYPE_GRAPH};
+                                        CU_GRAPH_NODE_TYPE_MEM_FREE,     CU_GRAPH_NODE_TYPE_GRAPH,        CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL,
+                                        CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT, CU_GRAPH_NODE_TYPE_CONDITIONAL};
   static_assert(std::size(kTypes) == std::variant_size_v<Work>);
   return kTypes[work.index()];
 }
 
-CUresult add_node(CUgraph_st& graph, const CUgraphNode* dependencies, std::size_t count, Work work, CUgraphNode* node) {
+CUresult add_node(CUgraph_st& graph, const CUgraphNode* dependencies, std::size_t count, Work work, CUgraphNode* node, const CUgraphEdgeData* data) {
   if (count > 0 && !dependencies) return CUDA_ERROR_INVALID_VALUE;
   for (std::size_t i = 0; i < count; ++i) {
     if (!holds(graph, dependencies[i]) || std::find(dependencies, dependencies + i, dependencies[i]) != dependencies + i) return CUDA_ERROR_INVALID_VALUE;
+    if (data) ANYWARP_TRY(check_data(dependencies[i], work, data[i]));
   }
   auto made = std::make_unique<CUgraphNode_st>();
   made->graph = &graph;
   made->id = graph.next_node++;
   made->work = std::move(work);
-  for (std::size_t i = 0; i < count; ++i) connect(dependencies[i], made.get());
+  for (std::size_t i = 0; i < count; ++i) connect(dependencies[i], made.get(), data ? data[i] : CUgraphEdgeData{});
   if (node) *node = made.get();
   graph.nodes.push_back(std::move(made));
   return CUDA_SUCCESS;
+}
+
+CUresult add_program_node(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, std::size_t count, Work work, const CUgraphEdgeData* data) {
+  if (!node || !is_valid(graph)) return CUDA_ERROR_INVALID_VALUE;
+  return add_node(*graph, dependencies, count, std::move(work), node, data);
 }
 
 // Kahn's algorithm; nodes that are ready run in the order of their creation.
@@ -162,8 +192,15 @@ std::vector<CUgraphNode> ordered_nodes(const CUgraph_st& graph) {
 }
 
 Work copy_work(const Work& work) {
+  if (const auto* conditional = std::get_if<ConditionalWork>(&work)) return copy_conditional(*conditional);
   Work copy = work;
-  if (auto* child = std::get_if<GraphWork>(&copy)) child->graph = copy_graph(*child->graph);
+  if (auto* child = std::get_if<GraphWork>(&copy)) child->graph = owned_copy(*child->graph);
+  return copy;
+}
+
+std::shared_ptr<CUgraph_st> owned_copy(const CUgraph_st& graph) {
+  std::shared_ptr<CUgraph_st> copy = copy_graph(graph);
+  copy->is_owned = true;
   return copy;
 }
 
@@ -181,8 +218,9 @@ std::unique_ptr<CUgraph_st> copy_graph(const CUgraph_st& graph) {
     copy->nodes.push_back(std::move(twin));
   }
   for (const auto& node : graph.nodes) {
-    for (const CUgraphNode dependency : node->dependencies) connect(twins[dependency], twins[node.get()]);
+    for (std::size_t i = 0; i < node->dependencies.size(); ++i) connect(twins[node->dependencies[i]], twins[node.get()], node->edges[i]);
   }
+  copy->conditions = graph.conditions;
   for (const auto& [object, count] : graph.user_objects) {
     object->references += count;
     copy->user_objects.emplace_back(object, count);
@@ -198,7 +236,7 @@ CUresult graphCreate(CUgraph* graph, unsigned flags) {
 }
 
 CUresult graphDestroy(CUgraph graph) {
-  if (!is_valid(graph)) return CUDA_ERROR_INVALID_VALUE;
+  if (!is_valid(graph) || graph->is_owned) return CUDA_ERROR_INVALID_VALUE;
   for (const auto& node : graph->nodes) node->magic = Magic::dead;
   graph->magic = Magic::dead;
   delete graph;
@@ -267,14 +305,14 @@ CUresult graphGetEdges_v1(CUgraph graph, CUgraphNode* from, CUgraphNode* to, siz
 CUresult graphGetEdges_v2(CUgraph graph, CUgraphNode* from, CUgraphNode* to, CUgraphEdgeData* data, size_t* count) {
   if (!is_valid(graph) || !count || (from == nullptr) != (to == nullptr)) return CUDA_ERROR_INVALID_VALUE;
   std::vector<CUgraphNode> sources, targets;
+  std::vector<CUgraphEdgeData> edges;
   for (const auto& node : graph->nodes) {
-    for (const CUgraphNode dependency : node->dependencies) {
-      sources.push_back(dependency);
-      targets.push_back(node.get());
-    }
+    sources.insert(sources.end(), node->dependencies.begin(), node->dependencies.end());
+    edges.insert(edges.end(), node->edges.begin(), node->edges.end());
+    targets.insert(targets.end(), node->dependencies.size(), node.get());
   }
   std::size_t room = *count;
-  ANYWARP_TRY(give(sources, from, data, &room));
+  ANYWARP_TRY(give(sources, edges, from, data, &room));
   return give(targets, to, count);
 }
 
@@ -283,14 +321,16 @@ CUresult graphNodeGetDependencies_v1(CUgraphNode node, CUgraphNode* dependencies
 }
 CUresult graphNodeGetDependencies_v2(CUgraphNode node, CUgraphNode* dependencies, CUgraphEdgeData* data, size_t* count) {
   if (!is_valid(node)) return CUDA_ERROR_INVALID_VALUE;
-  return give(node->dependencies, dependencies, data, count);
+  return give(node->dependencies, node->edges, dependencies, data, count);
 }
 CUresult graphNodeGetDependentNodes_v1(CUgraphNode node, CUgraphNode* dependents, size_t* count) {
   return graphNodeGetDependentNodes_v2(node, dependents, nullptr, count);
 }
 CUresult graphNodeGetDependentNodes_v2(CUgraphNode node, CUgraphNode* dependents, CUgraphEdgeData* data, size_t* count) {
   if (!is_valid(node)) return CUDA_ERROR_INVALID_VALUE;
-  return give(node->dependents, dependents, data, count);
+  std::vector<CUgraphEdgeData> edges;
+  for (const CUgraphNode dependent : node->dependents) edges.push_back(edge_of(node, dependent));
+  return give(node->dependents, edges, dependents, data, count);
 }
 
 CUresult graphAddDependencies_v1(CUgraph graph, const CUgraphNode* from, const CUgraphNode* to, size_t count) {
@@ -299,11 +339,11 @@ CUresult graphAddDependencies_v1(CUgraph graph, const CUgraphNode* from, const C
 
 CUresult graphAddDependencies_v2(CUgraph graph, const CUgraphNode* from, const CUgraphNode* to, const CUgraphEdgeData* data, size_t count) {
   ANYWARP_TRY(check_edges(graph, from, to, count));
-  if (!is_default(data, count)) return CUDA_ERROR_NOT_SUPPORTED;  // programmatic dependencies
   for (std::size_t i = 0; i < count; ++i) {
     // Edges that are there already, and cycles, are errors; those before stay.
     if (depends(to[i], from[i]) || reaches(to[i], from[i])) return CUDA_ERROR_INVALID_VALUE;
-    connect(from[i], to[i]);
+    if (data) ANYWARP_TRY(check_data(from[i], to[i]->work, data[i]));
+    connect(from[i], to[i], data ? data[i] : CUgraphEdgeData{});
   }
   return CUDA_SUCCESS;
 }
@@ -312,10 +352,13 @@ CUresult graphRemoveDependencies_v1(CUgraph graph, const CUgraphNode* from, cons
   return graphRemoveDependencies_v2(graph, from, to, nullptr, count);
 }
 
-CUresult graphRemoveDependencies_v2(CUgraph graph, const CUgraphNode* from, const CUgraphNode* to, const CUgraphEdgeData*, size_t count) {
+CUresult graphRemoveDependencies_v2(CUgraph graph, const CUgraphNode* from, const CUgraphNode* to, const CUgraphEdgeData* data, size_t count) {
   ANYWARP_TRY(check_edges(graph, from, to, count));
   for (std::size_t i = 0; i < count; ++i) {
     if (!depends(to[i], from[i])) return CUDA_ERROR_INVALID_VALUE;
+    // The edge must be the one that is meant.
+    const CUgraphEdgeData meant = data ? data[i] : CUgraphEdgeData{}, &there = edge_of(from[i], to[i]);
+    if (meant.from_port != there.from_port || meant.to_port != there.to_port || meant.type != there.type) return CUDA_ERROR_INVALID_VALUE;
     disconnect(from[i], to[i]);
   }
   return CUDA_SUCCESS;

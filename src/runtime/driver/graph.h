@@ -17,6 +17,7 @@ struct CUgraphNode_st : anywarp::driver::TypeStable<CUgraphNode_st> {
   unsigned id = 0;  // in the graph; a clone's node has its original's
   anywarp::driver::Work work;
   std::vector<CUgraphNode> dependencies, dependents;
+  std::vector<CUgraphEdgeData> edges;  // of each dependency: kept, since every edge orders as a plain one does here
 };
 
 struct CUgraph_st : anywarp::driver::TypeStable<CUgraph_st> {
@@ -25,8 +26,10 @@ struct CUgraph_st : anywarp::driver::TypeStable<CUgraph_st> {
   anywarp::driver::Magic magic = kMagic;
   unsigned id = 0;
   unsigned next_node = 0;
+  bool is_owned = false;  // by a node: it cannot be destroyed
   std::vector<std::unique_ptr<CUgraphNode_st>> nodes;  // in the order of creation
   std::vector<std::pair<CUuserObject, unsigned>> user_objects;
+  std::vector<std::shared_ptr<anywarp::driver::Condition>> conditions;  // whose handles were made for this graph
 };
 
 struct CUgraphExec_st : anywarp::driver::TypeStable<CUgraphExec_st> {
@@ -74,7 +77,7 @@ CUresult graphRemoveDependencies_v1(CUgraph graph, const CUgraphNode* from, cons
 CUresult graphRemoveDependencies_v2(CUgraph graph, const CUgraphNode* from, const CUgraphNode* to, const CUgraphEdgeData* data, size_t count);
 CUresult graphDestroyNode(CUgraphNode node);
 
-// Works as nodes (graph_nodes.cpp).
+// Works as nodes (graph_nodes.cpp; memory operations and semaphores in graph_nodes_memory.cpp).
 CUresult graphAddEmptyNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count);
 CUresult graphAddKernelNode_v1(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, const CUDA_KERNEL_NODE_PARAMS_v1* p);
 CUresult graphAddKernelNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, const CUDA_KERNEL_NODE_PARAMS* p);
@@ -107,6 +110,20 @@ CUresult graphAddMemAllocNode(CUgraphNode* node, CUgraph graph, const CUgraphNod
 CUresult graphMemAllocNodeGetParams(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS* p);
 CUresult graphAddMemFreeNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, CUdeviceptr address);
 CUresult graphMemFreeNodeGetParams(CUgraphNode node, CUdeviceptr* address);
+CUresult graphAddBatchMemOpNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, const CUDA_BATCH_MEM_OP_NODE_PARAMS* p);
+CUresult graphBatchMemOpNodeGetParams(CUgraphNode node, CUDA_BATCH_MEM_OP_NODE_PARAMS* p);
+CUresult graphBatchMemOpNodeSetParams(CUgraphNode node, const CUDA_BATCH_MEM_OP_NODE_PARAMS* p);
+CUresult graphExecBatchMemOpNodeSetParams(CUgraphExec exec, CUgraphNode node, const CUDA_BATCH_MEM_OP_NODE_PARAMS* p);
+CUresult graphAddExternalSemaphoresSignalNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count,
+                                              const CUDA_EXT_SEM_SIGNAL_NODE_PARAMS* p);
+CUresult graphExternalSemaphoresSignalNodeGetParams(CUgraphNode node, CUDA_EXT_SEM_SIGNAL_NODE_PARAMS* p);
+CUresult graphExternalSemaphoresSignalNodeSetParams(CUgraphNode node, const CUDA_EXT_SEM_SIGNAL_NODE_PARAMS* p);
+CUresult graphExecExternalSemaphoresSignalNodeSetParams(CUgraphExec exec, CUgraphNode node, const CUDA_EXT_SEM_SIGNAL_NODE_PARAMS* p);
+CUresult graphAddExternalSemaphoresWaitNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count,
+                                            const CUDA_EXT_SEM_WAIT_NODE_PARAMS* p);
+CUresult graphExternalSemaphoresWaitNodeGetParams(CUgraphNode node, CUDA_EXT_SEM_WAIT_NODE_PARAMS* p);
+CUresult graphExternalSemaphoresWaitNodeSetParams(CUgraphNode node, const CUDA_EXT_SEM_WAIT_NODE_PARAMS* p);
+CUresult graphExecExternalSemaphoresWaitNodeSetParams(CUgraphExec exec, CUgraphNode node, const CUDA_EXT_SEM_WAIT_NODE_PARAMS* p);
 CUresult graphAddNode_v1(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, CUgraphNodeParams* p);
 CUresult graphAddNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, const CUgraphEdgeData* data, size_t count, CUgraphNodeParams* p);
 CUresult graphNodeSetParams(CUgraphNode node, CUgraphNodeParams* p);
@@ -150,16 +167,26 @@ CUresult graphReleaseUserObject(CUgraph graph, CUuserObject object, unsigned cou
 
 CUgraphNodeType type_of(const Work& work);
 // Adds a node behind `dependencies`, which must be of the graph.
-CUresult add_node(CUgraph_st& graph, const CUgraphNode* dependencies, std::size_t count, Work work, CUgraphNode* node);
+CUresult add_node(CUgraph_st& graph, const CUgraphNode* dependencies, std::size_t count, Work work, CUgraphNode* node,
+                  const CUgraphEdgeData* data = nullptr);
+// The same for a graph that the program names.
+CUresult add_program_node(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, std::size_t count, Work work,
+                          const CUgraphEdgeData* data = nullptr);
+// The step of an executable graph that came from a node, if it is of that type; else null.
+Work* step_work(CUgraphExec exec, CUgraphNode node, CUgraphNodeType type);
 // The nodes, each behind those that it depends on.
 std::vector<CUgraphNode> ordered_nodes(const CUgraph_st& graph);
 // A copy with everything that it owns; node ids are kept.
 std::unique_ptr<CUgraph_st> copy_graph(const CUgraph_st& graph);
+// The same as a node's, which the program cannot destroy.
+std::shared_ptr<CUgraph_st> owned_copy(const CUgraph_st& graph);
 Work copy_work(const Work& work);
 // Allocates the memory of an allocation node whose parameters are set.
 CUresult make_graph_memory(AllocateWork* work);
 // An address that an allocation node of some living graph gave out.
 bool is_graph_memory(CUdeviceptr address);
+// Such an address is freed outside its graph.
+void free_graph_memory(CUdeviceptr address);
 
 // Works from the parameters of nodes, checked.
 CUresult make_kernel_work(const CUDA_KERNEL_NODE_PARAMS& p, Work* out);

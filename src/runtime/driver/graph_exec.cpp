@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "driver/graph.h"
+#include "driver/graph_conditional.h"
 #include "driver/stream_capture.h"
 
 namespace anywarp::driver {
@@ -30,6 +31,73 @@ CUgraphExec_st::Step* step_of(CUgraphExec exec, CUgraphNode node) {
   return nullptr;
 }
 
+// Every work of a graph, and of the graphs inside it.
+template <typename Visit>
+void visit_all(const Work& work, const Visit& visit) {
+  visit(work);
+  if (const auto* child = std::get_if<GraphWork>(&work)) {
+    for (const auto& node : child->graph->nodes) visit_all(node->work, visit);
+  } else if (const auto* conditional = std::get_if<ConditionalWork>(&work)) {
+    for (const auto& body : conditional->bodies) {
+      for (const auto& node : body->nodes) visit_all(node->work, visit);
+    }
+  }
+}
+
+// What a conditional node may run.
+bool is_allowed_in_body(const Work& work) {
+  switch (type_of(work)) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+    case CU_GRAPH_NODE_TYPE_EMPTY:
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL: return true;
+    default: return false;
+  }
+}
+
+// Why a graph cannot be made executable.
+CUgraphInstantiateResult check(const CUgraph_st& graph, CUgraphNode* where) {
+  for (const auto& condition : graph.conditions) {
+    if (!condition->used) return CUDA_GRAPH_INSTANTIATE_CONDITIONAL_HANDLE_UNUSED;
+  }
+  for (const auto& node : graph.nodes) {
+    bool allowed = true;
+    visit_all(node->work, [&](const Work& work) {
+      const auto* conditional = std::get_if<ConditionalWork>(&work);
+      for (std::size_t i = 0; conditional && i < conditional->bodies.size(); ++i) {
+        for (const auto& inner : conditional->bodies[i]->nodes) {
+          visit_all(inner->work, [&](const Work& w) { allowed &= is_allowed_in_body(w); });
+        }
+      }
+    });
+    if (allowed) continue;
+    *where = node.get();
+    return CUDA_GRAPH_INSTANTIATE_NODE_OPERATION_NOT_SUPPORTED;
+  }
+  return CUDA_GRAPH_INSTANTIATE_SUCCESS;
+}
+
+// Memory that an earlier launch has allocated and nobody freed: the graph cannot run again, unless it is to free that itself.
+CUresult begin_allocations(const CUgraphExec_st& exec) {
+  std::vector<GraphMemory*> allocated;
+  std::vector<CUdeviceptr> freed;
+  for (const CUgraphExec_st::Step& step : exec.steps) {
+    visit_all(step.work, [&](const Work& work) {
+      if (const auto* a = std::get_if<AllocateWork>(&work)) allocated.push_back(a->memory.get());
+      if (const auto* f = std::get_if<FreeWork>(&work)) freed.push_back(f->address);
+    });
+  }
+  const bool frees_itself = (exec.flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0;
+  for (const GraphMemory* memory : allocated) {
+    if (memory->live && !frees_itself) return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (GraphMemory* memory : allocated) memory->live = std::find(freed.begin(), freed.end(), memory->address) == freed.end();
+  for (const CUdeviceptr address : freed) free_graph_memory(address);
+  return CUDA_SUCCESS;
+}
+
 template <typename Make>
 CUresult change(CUgraphExec exec, CUgraphNode node, CUgraphNodeType type, const Make& make) {
   CUgraphExec_st::Step* step = step_of(exec, node);
@@ -42,6 +110,10 @@ CUresult change(CUgraphExec exec, CUgraphNode node, CUgraphNodeType type, const 
 CUresult graphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long flags) {
   if (!exec || !is_valid(graph) || (flags & ~kInstantiateFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
   if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) return CUDA_ERROR_NOT_SUPPORTED;
+  CUgraphNode where = nullptr;
+  if (const CUgraphInstantiateResult why = check(*graph, &where); why != CUDA_GRAPH_INSTANTIATE_SUCCESS) {
+    return why == CUDA_GRAPH_INSTANTIATE_CONDITIONAL_HANDLE_UNUSED ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_SUPPORTED;
+  }
   auto made = std::make_unique<CUgraphExec_st>();
   made->id = g_next_id++;
   made->flags = flags;
@@ -61,7 +133,16 @@ CUresult graphInstantiateWithParams(CUgraphExec* exec, CUgraph graph, CUDA_GRAPH
   parameters->hErrNode_out = nullptr;
   const CUresult result = graphInstantiateWithFlags(exec, graph, parameters->flags);
   parameters->result_out = result == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS : CUDA_GRAPH_INSTANTIATE_ERROR;
+  if (result != CUDA_SUCCESS && is_valid(graph)) {
+    const CUgraphInstantiateResult why = check(*graph, &parameters->hErrNode_out);
+    if (why != CUDA_GRAPH_INSTANTIATE_SUCCESS) parameters->result_out = why;
+  }
   return result;
+}
+
+Work* step_work(CUgraphExec exec, CUgraphNode node, CUgraphNodeType type) {
+  CUgraphExec_st::Step* step = step_of(exec, node);
+  return step && type_of(step->work) == type ? &step->work : nullptr;
 }
 
 CUresult graphExecDestroy(CUgraphExec exec) {
@@ -123,7 +204,7 @@ CUresult graphExecHostNodeSetParams(CUgraphExec exec, CUgraphNode node, const CU
 CUresult graphExecChildGraphNodeSetParams(CUgraphExec exec, CUgraphNode node, CUgraph child) {
   if (!is_valid(child)) return CUDA_ERROR_INVALID_VALUE;
   return change(exec, node, CU_GRAPH_NODE_TYPE_GRAPH, [&](Work* work) {
-    *work = GraphWork{copy_graph(*child)};
+    *work = GraphWork{owned_copy(*child)};
     return CUDA_SUCCESS;
   });
 }
@@ -145,7 +226,9 @@ CUresult graphExecEventWaitNodeSetEvent(CUgraphExec exec, CUgraphNode node, CUev
 }
 
 CUresult graphExecNodeSetParams(CUgraphExec exec, CUgraphNode node, CUgraphNodeParams* p) {
-  if (!p || p->type == CU_GRAPH_NODE_TYPE_MEM_ALLOC || p->type == CU_GRAPH_NODE_TYPE_MEM_FREE) return CUDA_ERROR_INVALID_VALUE;
+  if (!p || p->type == CU_GRAPH_NODE_TYPE_MEM_ALLOC || p->type == CU_GRAPH_NODE_TYPE_MEM_FREE || p->type == CU_GRAPH_NODE_TYPE_CONDITIONAL) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
   return change(exec, node, p->type, [&](Work* work) { return make_work(*p, work); });
 }
 
@@ -224,6 +307,8 @@ CUresult graphLaunch(CUgraphExec exec, CUstream stream) {
   StreamUse use;
   ANYWARP_TRY(use_stream(stream, &use));
   if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  ANYWARP_TRY(begin_allocations(*exec));
+  for (const CUgraphExec_st::Step& step : exec->steps) ANYWARP_TRY(assign_defaults(step.work, *use.stream));
   for (const CUgraphExec_st::Step& step : exec->steps) {
     if (step.enabled) ANYWARP_TRY(enqueue(step.work, *use.stream));
   }

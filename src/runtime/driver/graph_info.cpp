@@ -4,6 +4,7 @@
 
 #include "driver/device.h"
 #include "driver/graph.h"
+#include "driver/graph_conditional.h"
 
 namespace anywarp::driver {
 namespace {
@@ -19,6 +20,10 @@ const char* name_of(CUgraphNodeType type) {
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD: return "event record";
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC: return "mem alloc";
     case CU_GRAPH_NODE_TYPE_MEM_FREE: return "mem free";
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP: return "memory operations";
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL: return "semaphore signal";
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT: return "semaphore wait";
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL: return "conditional";
     default: return "empty";
   }
 }
@@ -50,10 +55,14 @@ void draw(const CUgraph_st& graph, unsigned flags, const std::string& prefix, st
     const std::string name = prefix + std::to_string(node->id);
     out << "  \"" << name << "\" [label=\"" << label(*node, flags) << "\"];\n";
     for (const CUgraphNode d : node->dependencies) out << "  \"" << prefix << d->id << "\" -> \"" << name << "\";\n";
-    if (const auto* child = std::get_if<GraphWork>(&node->work)) {
-      out << "  subgraph \"cluster_" << name << "\" {\n";
-      draw(*child->graph, flags, name + ".", out);
+    const auto draw_inside = [&](const CUgraph_st& inner, const std::string& inner_name) {
+      out << "  subgraph \"cluster_" << inner_name << "\" {\n";
+      draw(inner, flags, inner_name + ".", out);
       out << "  }\n";
+    };
+    if (const auto* child = std::get_if<GraphWork>(&node->work)) draw_inside(*child->graph, name);
+    if (const auto* conditional = std::get_if<ConditionalWork>(&node->work)) {
+      for (std::size_t i = 0; i < conditional->bodies.size(); ++i) draw_inside(*conditional->bodies[i], name + "." + std::to_string(i));
     }
   }
 }
@@ -87,6 +96,29 @@ CUresult graphNodeGetParams(CUgraphNode node, CUgraphNodeParams* p) {
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC: {
       const CUDA_MEM_ALLOC_NODE_PARAMS& a = std::get<AllocateWork>(node->work).parameters;
       p->alloc = {a.poolProps, nullptr, 0, a.bytesize, a.dptr};
+      return CUDA_SUCCESS;
+    }
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP: {
+      CUDA_BATCH_MEM_OP_NODE_PARAMS b;
+      ANYWARP_TRY(graphBatchMemOpNodeGetParams(node, &b));
+      p->memOp = {b.ctx, b.count, b.paramArray, b.flags};
+      return CUDA_SUCCESS;
+    }
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL: {
+      CUDA_EXT_SEM_SIGNAL_NODE_PARAMS e;
+      ANYWARP_TRY(graphExternalSemaphoresSignalNodeGetParams(node, &e));
+      p->extSemSignal.extSemArray = e.extSemArray, p->extSemSignal.paramsArray = e.paramsArray, p->extSemSignal.numExtSems = e.numExtSems;
+      return CUDA_SUCCESS;
+    }
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT: {
+      CUDA_EXT_SEM_WAIT_NODE_PARAMS e;
+      ANYWARP_TRY(graphExternalSemaphoresWaitNodeGetParams(node, &e));
+      p->extSemWait.extSemArray = e.extSemArray, p->extSemWait.paramsArray = e.paramsArray, p->extSemWait.numExtSems = e.numExtSems;
+      return CUDA_SUCCESS;
+    }
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL: {
+      const auto& c = std::get<ConditionalWork>(node->work);
+      p->conditional = {reinterpret_cast<CUgraphConditionalHandle>(c.condition->word), c.type, static_cast<unsigned>(c.bodies.size()), c.handles->data(), nullptr};
       return CUDA_SUCCESS;
     }
     case CU_GRAPH_NODE_TYPE_MEM_FREE: p->free.dptr = std::get<FreeWork>(node->work).address; return CUDA_SUCCESS;

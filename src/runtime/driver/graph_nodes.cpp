@@ -1,17 +1,15 @@
 // Nodes of graphs: their parameters as works, checked when they are set.
-#include "driver/graph.h"
-#include "driver/library.h"
 #include "driver/context.h"
+#include "driver/external.h"
+#include "driver/graph.h"
+#include "driver/graph_conditional.h"
+#include "driver/library.h"
 #include "driver/memory_copy.h"
 #include "driver/memory_set.h"
+#include "driver/stream_memory.h"
 
 namespace anywarp::driver {
 namespace {
-
-CUresult add(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, std::size_t count, Work work) {
-  if (!node || !is_valid(graph)) return CUDA_ERROR_INVALID_VALUE;
-  return add_node(*graph, dependencies, count, std::move(work), node);
-}
 
 // The work of a node if it is of that kind, else null.
 template <typename T>
@@ -84,8 +82,14 @@ CUresult make_work(CUgraphNodeParams& p, Work* out) {
       *out = HostWork{p.host.fn, p.host.userData};
       return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_GRAPH:
-      if (!is_valid(p.graph.graph)) return CUDA_ERROR_INVALID_VALUE;
-      *out = GraphWork{copy_graph(*p.graph.graph)};
+      if (!is_valid(p.graph.graph) || p.graph.ownership > CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE) return CUDA_ERROR_INVALID_VALUE;
+      if (p.graph.ownership == CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE) {
+        if (p.graph.graph->is_owned) return CUDA_ERROR_INVALID_VALUE;  // somebody else's
+        p.graph.graph->is_owned = true;
+        *out = GraphWork{std::shared_ptr<CUgraph_st>(p.graph.graph)};
+        return CUDA_SUCCESS;
+      }
+      *out = GraphWork{owned_copy(*p.graph.graph)};
       return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
       if (!is_valid(p.eventWait.event)) return CUDA_ERROR_INVALID_VALUE;
@@ -105,12 +109,32 @@ CUresult make_work(CUgraphNodeParams& p, Work* out) {
       return CUDA_SUCCESS;
     }
     case CU_GRAPH_NODE_TYPE_MEM_FREE: *out = FreeWork{p.free.dptr}; return CUDA_SUCCESS;
-    default: return CUDA_ERROR_NOT_SUPPORTED;  // semaphores, stream memory operations and conditional nodes
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP: {
+      MemoryOperationsWork work;
+      ANYWARP_TRY(make_memory_operations_work(p.memOp.paramArray, p.memOp.count, p.memOp.flags, &work));
+      work.context = p.memOp.ctx ? p.memOp.ctx : top_context();
+      *out = std::move(work);
+      return CUDA_SUCCESS;
+    }
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL: {
+      SignalWork work;
+      ANYWARP_TRY(make_signal_work(p.extSemSignal.extSemArray, p.extSemSignal.paramsArray, p.extSemSignal.numExtSems, &work));
+      *out = std::move(work);
+      return CUDA_SUCCESS;
+    }
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT: {
+      SemaphoreWaitWork work;
+      ANYWARP_TRY(make_semaphore_wait_work(p.extSemWait.extSemArray, p.extSemWait.paramsArray, p.extSemWait.numExtSems, &work));
+      *out = std::move(work);
+      return CUDA_SUCCESS;
+    }
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL: return make_conditional_work(p.conditional, out);
+    default: return CUDA_ERROR_NOT_SUPPORTED;  // batches of copies between machines
   }
 }
 
 CUresult graphAddEmptyNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count) {
-  return add(node, graph, dependencies, count, EmptyWork{});
+  return add_program_node(node, graph, dependencies, count, EmptyWork{});
 }
 
 CUresult graphAddKernelNode_v1(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, const CUDA_KERNEL_NODE_PARAMS_v1* p) {
@@ -123,7 +147,7 @@ CUresult graphAddKernelNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNo
   if (!p) return CUDA_ERROR_INVALID_VALUE;
   Work work;
   ANYWARP_TRY(make_kernel_work(*p, &work));
-  return add(node, graph, dependencies, count, std::move(work));
+  return add_program_node(node, graph, dependencies, count, std::move(work));
 }
 
 CUresult graphKernelNodeGetParams_v1(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS_v1* p) {
@@ -201,7 +225,7 @@ CUresult graphAddMemcpyNode(CUgraphNode* node, CUgraph graph, const CUgraphNode*
   ANYWARP_TRY(check_context(context ? context : top_context()));
   Work work;
   ANYWARP_TRY(make_copy_work(p, &work));
-  return add(node, graph, dependencies, count, std::move(work));
+  return add_program_node(node, graph, dependencies, count, std::move(work));
 }
 
 CUresult graphMemcpyNodeGetParams(CUgraphNode node, CUDA_MEMCPY3D* p) {
@@ -221,7 +245,7 @@ CUresult graphAddMemsetNode(CUgraphNode* node, CUgraph graph, const CUgraphNode*
   ANYWARP_TRY(check_context(context ? context : top_context()));
   Work work;
   ANYWARP_TRY(make_fill_work(p, &work));
-  return add(node, graph, dependencies, count, std::move(work));
+  return add_program_node(node, graph, dependencies, count, std::move(work));
 }
 
 CUresult graphMemsetNodeGetParams(CUgraphNode node, CUDA_MEMSET_NODE_PARAMS* p) {
@@ -238,7 +262,7 @@ CUresult graphMemsetNodeSetParams(CUgraphNode node, const CUDA_MEMSET_NODE_PARAM
 
 CUresult graphAddHostNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, const CUDA_HOST_NODE_PARAMS* p) {
   if (!p || !p->fn) return CUDA_ERROR_INVALID_VALUE;
-  return add(node, graph, dependencies, count, HostWork{p->fn, p->userData});
+  return add_program_node(node, graph, dependencies, count, HostWork{p->fn, p->userData});
 }
 
 CUresult graphHostNodeGetParams(CUgraphNode node, CUDA_HOST_NODE_PARAMS* p) {
@@ -257,7 +281,7 @@ CUresult graphHostNodeSetParams(CUgraphNode node, const CUDA_HOST_NODE_PARAMS* p
 
 CUresult graphAddChildGraphNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, CUgraph child) {
   if (!is_valid(child)) return CUDA_ERROR_INVALID_VALUE;
-  return add(node, graph, dependencies, count, GraphWork{copy_graph(*child)});
+  return add_program_node(node, graph, dependencies, count, GraphWork{owned_copy(*child)});
 }
 
 CUresult graphChildGraphNodeGetGraph(CUgraphNode node, CUgraph* graph) {
@@ -269,7 +293,7 @@ CUresult graphChildGraphNodeGetGraph(CUgraphNode node, CUgraph* graph) {
 
 CUresult graphAddEventRecordNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, CUevent event) {
   if (!is_valid(event)) return CUDA_ERROR_INVALID_VALUE;
-  return add(node, graph, dependencies, count, RecordWork{event});
+  return add_program_node(node, graph, dependencies, count, RecordWork{event});
 }
 
 CUresult graphEventRecordNodeGetEvent(CUgraphNode node, CUevent* event) {
@@ -288,7 +312,7 @@ CUresult graphEventRecordNodeSetEvent(CUgraphNode node, CUevent event) {
 
 CUresult graphAddEventWaitNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, CUevent event) {
   if (!is_valid(event)) return CUDA_ERROR_INVALID_VALUE;
-  return add(node, graph, dependencies, count, WaitWork{event});
+  return add_program_node(node, graph, dependencies, count, WaitWork{event});
 }
 
 CUresult graphEventWaitNodeGetEvent(CUgraphNode node, CUevent* event) {
@@ -312,7 +336,7 @@ CUresult graphAddMemAllocNode(CUgraphNode* node, CUgraph graph, const CUgraphNod
   work.parameters.accessDescs = nullptr, work.parameters.accessDescCount = 0;  // every device reaches all memory
   ANYWARP_TRY(make_graph_memory(&work));
   p->dptr = work.parameters.dptr;
-  return add(node, graph, dependencies, count, std::move(work));
+  return add_program_node(node, graph, dependencies, count, std::move(work));
 }
 
 CUresult graphMemAllocNodeGetParams(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS* p) {
@@ -324,7 +348,7 @@ CUresult graphMemAllocNodeGetParams(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS
 
 CUresult graphAddMemFreeNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count, CUdeviceptr address) {
   if (!address) return CUDA_ERROR_INVALID_VALUE;
-  return add(node, graph, dependencies, count, FreeWork{address});
+  return add_program_node(node, graph, dependencies, count, FreeWork{address});
 }
 
 CUresult graphMemFreeNodeGetParams(CUgraphNode node, CUdeviceptr* address) {
@@ -338,16 +362,19 @@ CUresult graphAddNode_v1(CUgraphNode* node, CUgraph graph, const CUgraphNode* de
   return graphAddNode_v2(node, graph, dependencies, nullptr, count, p);
 }
 
-CUresult graphAddNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, const CUgraphEdgeData*, size_t count, CUgraphNodeParams* p) {
-  if (!p) return CUDA_ERROR_INVALID_VALUE;
+CUresult graphAddNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, const CUgraphEdgeData* data, size_t count,
+                         CUgraphNodeParams* p) {
+  if (!p || !node || !is_valid(graph)) return CUDA_ERROR_INVALID_VALUE;
   Work work;
   ANYWARP_TRY(make_work(*p, &work));
-  return add(node, graph, dependencies, count, std::move(work));
+  return add_program_node(node, graph, dependencies, count, std::move(work), data);
 }
 
 CUresult graphNodeSetParams(CUgraphNode node, CUgraphNodeParams* p) {
   if (!is_valid(node) || !p || p->type != type_of(node->work)) return CUDA_ERROR_INVALID_VALUE;
-  if (p->type == CU_GRAPH_NODE_TYPE_MEM_ALLOC || p->type == CU_GRAPH_NODE_TYPE_MEM_FREE) return CUDA_ERROR_NOT_SUPPORTED;
+  if (p->type == CU_GRAPH_NODE_TYPE_MEM_ALLOC || p->type == CU_GRAPH_NODE_TYPE_MEM_FREE || p->type == CU_GRAPH_NODE_TYPE_CONDITIONAL) {
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
   return make_work(*p, &node->work);
 }
 

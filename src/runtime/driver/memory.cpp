@@ -1,6 +1,7 @@
 #include "driver/memory.h"
 
 #include "driver/device.h"
+#include "driver/external.h"
 #include "driver/graph.h"
 #include "driver/memory_managed.h"
 #include "driver/memory_pool.h"
@@ -88,11 +89,13 @@ CUresult memFree(CUdeviceptr address) {
   const CUresult state = current_context(&context);
   if (state == CUDA_ERROR_INVALID_CONTEXT || state == CUDA_ERROR_CONTEXT_IS_DESTROYED) return state;
   memory::Allocation allocation;
-  if (!arena().lookup(pointer(address), &allocation) || allocation.base != address) return CUDA_ERROR_INVALID_VALUE;
+  if (!arena().lookup(pointer(address), &allocation)) return CUDA_ERROR_INVALID_VALUE;
+  if (allocation.kind == memory::Kind::mapped && release_external_buffer(address)) return state;
   const bool of_pool = pool_of(address) != nullptr;
+  if (allocation.base != address) return CUDA_ERROR_INVALID_VALUE;
   if (!of_pool && allocation.kind != memory::Kind::device && allocation.kind != memory::Kind::managed) return CUDA_ERROR_INVALID_VALUE;
   const CUresult waited = wait_for_owner(allocation);
-  if (is_graph_memory(address)) return state != CUDA_SUCCESS ? state : waited;  // it goes with the graph
+  if (is_graph_memory(address)) return free_graph_memory(address), state != CUDA_SUCCESS ? state : waited;  // it goes with the graph
   if (release_pool_allocation(address)) return state != CUDA_SUCCESS ? state : waited;
   if (allocation.kind == memory::Kind::managed) forget_advice(address, allocation.size);
   ANYWARP_TRY(api(arena().free(pointer(address))));

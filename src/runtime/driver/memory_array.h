@@ -22,6 +22,7 @@ struct CUmipmappedArray_st : anywarp::driver::TypeStable<CUmipmappedArray_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::mipmapped_array;
   anywarp::driver::Magic magic = kMagic;
   std::vector<std::unique_ptr<CUarray_st>> levels;
+  std::shared_ptr<void> keep;  // what the memory lies in, if it is not the array's
 };
 
 namespace anywarp::driver {

@@ -376,7 +376,7 @@ CUresult memFreeAsync(CUdeviceptr address, CUstream stream) {
   ANYWARP_TRY(use_stream(stream, &use));
   if (!address) return CUDA_ERROR_INVALID_VALUE;
   if (use.capture()) return submit(use, FreeWork{address});
-  if (is_graph_memory(address)) return CUDA_SUCCESS;  // it goes with the graph
+  if (is_graph_memory(address)) return free_graph_memory(address), CUDA_SUCCESS;  // it goes with the graph
   return free_in_order(address, *use.stream);
 }
 

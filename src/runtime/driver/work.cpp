@@ -3,12 +3,15 @@
 #include <cstring>
 
 #include "driver/execution.h"
+#include "driver/external.h"
 #include "driver/graph.h"
+#include "driver/graph_conditional.h"
 #include "driver/ipc.h"
 #include "driver/logs.h"
 #include "driver/memory.h"
 #include "driver/memory_pool.h"
 #include "driver/stream_capture.h"
+#include "driver/stream_memory.h"
 
 namespace anywarp::driver {
 namespace {
@@ -46,6 +49,10 @@ struct Enqueue {
     for (const CUgraphNode node : ordered_nodes(*w.graph)) ANYWARP_TRY(enqueue(node->work, stream));
     return CUDA_SUCCESS;
   }
+  CUresult operator()(const MemoryOperationsWork& w) const { return enqueue_memory_operations(w, stream); }
+  CUresult operator()(const SignalWork& w) const { return enqueue_signal(w, stream); }
+  CUresult operator()(const SemaphoreWaitWork& w) const { return enqueue_semaphore_wait(w, stream); }
+  CUresult operator()(const ConditionalWork& w) const { return enqueue_conditional(w, stream); }
 };
 
 }  // namespace

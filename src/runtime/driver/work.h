@@ -58,6 +58,7 @@ struct GraphMemory {
   const CUdeviceptr address;
   const int device;
   const std::size_t bytes;
+  std::atomic<bool> live{false};  // a launch has allocated it, and none has freed it since
 };
 
 struct AllocateWork {
@@ -73,7 +74,32 @@ struct GraphWork {
   std::shared_ptr<CUgraph_st> graph;  // the node's own copy
 };
 
-using Work = std::variant<EmptyWork, KernelWork, CopyWork, FillWork, HostWork, RecordWork, WaitWork, AllocateWork, FreeWork, GraphWork>;
+struct MemoryOperationsWork {
+  CUctx_st* context = nullptr;
+  std::vector<CUstreamBatchMemOpParams> operations;
+};
+
+struct SignalWork {
+  std::vector<CUexternalSemaphore> semaphores;
+  std::vector<CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS> parameters;
+};
+
+struct SemaphoreWaitWork {
+  std::vector<CUexternalSemaphore> semaphores;
+  std::vector<CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS> parameters;
+};
+
+struct Condition;  // graph_conditional.h
+
+struct ConditionalWork {
+  std::shared_ptr<Condition> condition;
+  CUgraphConditionalNodeType type = CU_GRAPH_COND_TYPE_IF;
+  std::vector<std::shared_ptr<CUgraph_st>> bodies;    // the node's own
+  std::shared_ptr<std::vector<CUgraph>> handles;      // of the bodies: what the program is given
+};
+
+using Work = std::variant<EmptyWork, KernelWork, CopyWork, FillWork, HostWork, RecordWork, WaitWork, AllocateWork, FreeWork, GraphWork,
+                          MemoryOperationsWork, SignalWork, SemaphoreWaitWork, ConditionalWork>;
 
 // Enqueues the work, in order, in a stream that does not capture.
 CUresult enqueue(const Work& work, Stream& stream);
