@@ -1,8 +1,8 @@
 """Fixtures for the runtime API's tests: programs built by nvcc or clang, and libcudart through ctypes.
 
-The programs in `programs/` check themselves and print "passed". They are built with PTX only (what `-arch=compute_80` means), compiled once and
-linked with the CUDA runtime as a shared library and, as nvcc does unless it is told otherwise, as a static one; then run with our libraries
-in front.
+The programs in `programs/` check themselves and print "passed". They are built with PTX only (what `-arch=compute_80` means), compiled
+once and linked with the CUDA runtime as a shared library and, as nvcc does unless it is told otherwise, as a static one; then run with
+our libraries in front.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def cuda(runtime: Runtime) -> Runtime:
 def run_program(binary: Path, library_dir: Path, *arguments: str, returncode: int = 0, **environment: str) -> str:
     """What the program prints, stderr after stdout. Keywords are environment variables."""
     given = {"LD_LIBRARY_PATH": str(library_dir), "LD_AUDIT": str(library_dir / "libanywarp-redirect.so"), **environment}
-    done = subprocess.run([str(binary), *arguments], capture_output=True, text=True, env={**os.environ, **given}, timeout=300, errors="replace")
+    env = {**os.environ, **given}
+    done = subprocess.run([str(binary), *arguments], capture_output=True, text=True, env=env, timeout=300, errors="replace")
     command = " ".join([*(f"{k}={v}" for k, v in given.items()), str(binary), *arguments])
     assert done.returncode == returncode, f"exit code {done.returncode}: {command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
