@@ -293,7 +293,10 @@ _MEMORY_MODIFIERS = (
 
 
 def _in_the_manuals_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
-    """Assemblers take the semantics, scope and space of a memory access in any order; some write `atom.global.gpu.acq_rel.add.f32`."""
+    """Assemblers take the semantics, scope and space of a memory access in any order; some write `atom.global.gpu.acq_rel.add.f32`, and CUB
+    `vote.ballot.sync.b32`."""
+    if opcode[0] == "vote":
+        return (opcode[0], *sorted(opcode[1:], key=lambda part: part != "sync"))
     if opcode[0] not in ("atom", "red", "ld", "st"):
         return opcode
     last = len(_MEMORY_MODIFIERS)
