@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 WARP = 32  # lanes
 
 _SIZES = {"u8": 1, "u32": 4, "u64": 8, "ptr": 8}
@@ -216,6 +216,7 @@ SERVICES: tuple[tuple[str, str], ...] = (
         "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* messages, const std::uint64_t* files, "
         "const std::uint32_t* lines, const std::uint64_t* functions)",
     ),
+    # `reason`: a Trap, plus 256 times the line of the PTX text (0: not known). Does not return.
     ("trap", "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t reason, std::uint64_t detail)"),
     ("globaltimer", "std::uint64_t()"),  # ns
     ("nanosleep", "void(std::uint32_t ns)"),
@@ -233,6 +234,8 @@ SERVICES: tuple[tuple[str, str], ...] = (
         "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t operation, const std::uint64_t* handles, "
         "const std::uint32_t* operands, std::uint32_t* results)",
     ),
+    # Probing variants only: before an access of the instruction in line `line` of the PTX text, where each active lane's begins.
+    ("probe", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* addresses, std::uint32_t line, std::uint32_t writes)"),
 )
 
 

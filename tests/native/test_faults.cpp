@@ -67,7 +67,7 @@ TEST(a_stray_write_is_an_illegal_address) {
     const std::string m = f.context().message();
     CHECK(has(m, "kernel 'k_write': illegal write to address 0x"));
     CHECK(has(m, "PTX line " + std::to_string(line_of("k_write faults here"))));
-    CHECK(has(m, "block [" + std::to_string(grid - 1) + ",0,0], threads [32,0,0] to [63,0,0] (warp 1)"));
+    CHECK(has(m, "block [" + std::to_string(grid - 1) + ",0,0], one of threads [32,0,0] to [63,0,0] (warp 1)"));
     CHECK(has(m, "32768 bytes past the end of the device allocation at 0x"));
     // The error stays.
     CHECK_EQUAL(launch(*f.context().legacy(), k, shape(1, 32), bad, 0u), Result::illegal_address);
@@ -136,7 +136,7 @@ TEST(traps_have_their_codes) {
     OK(launch(*f.context().legacy(), k, s, static_cast<std::uint32_t>(e.trap), std::uint64_t{0x1235}));
     CHECK_EQUAL(f.context().synchronize(), e.result);
     CHECK(has(f.context().message(), e.text));
-    CHECK(has(f.context().message(), "block [0,0,0], threads [1,1,0]"));
+    CHECK(has(f.context().message(), "block [0,0,0], thread [1,1,0]"));
     CHECK(has(f.context().message(), "PTX line " + std::to_string(line_of("l->services->trap(l, c, 1u << 5"))));
   }
 }
@@ -147,7 +147,7 @@ TEST(a_stepped_kernel_traps) {
     Kernel& k = f.kernel({"k_stepped_trap", {}, kStepped});
     OK(launch(*f.context().legacy(), k, shape(500, 96)));
     CHECK_EQUAL(f.context().synchronize(), Result::launch_failed);
-    CHECK(has(f.context().message(), "block [3,0,0], threads [32,0,0] to [63,0,0] (warp 1)"));
+    CHECK(has(f.context().message(), "block [3,0,0], thread [32,0,0] and 31 more of warp 1"));
   }
 }
 

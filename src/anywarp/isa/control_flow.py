@@ -22,7 +22,7 @@ class Trap(Memory):
     writes = True
 
     def lower(self, w: Any, op: Any) -> Any:
-        w.service("trap", "void", w.launch, w.cta, w.active, w.const("i32", int(abi.Trap.TRAP)), w.const("i64", 0))
+        w.service("trap", "void", w.launch, w.cta, w.active, w.trap_reason(abi.Trap.TRAP), w.const("i64", 0))
 
 
 @instruction
@@ -37,7 +37,7 @@ class Breakpoint(Memory):
     writes = True
 
     def lower(self, w: Any, op: Any) -> Any:
-        w.service("trap", "void", w.launch, w.cta, w.active, w.const("i32", int(abi.Trap.BREAKPOINT)), w.const("i64", 0))
+        w.service("trap", "void", w.launch, w.cta, w.active, w.trap_reason(abi.Trap.BREAKPOINT), w.const("i64", 0))
 
 
 @instruction

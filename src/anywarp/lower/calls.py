@@ -48,7 +48,7 @@ def call_function(w: KernelEmitter, call: CallFunction, address: V | None, value
         bad, fine = w.new_label("target.bad"), w.new_label("target.known")
         w.branch(w.icmp("ne", left, w.const("i32", 0)), bad, fine)
         w.label(bad)
-        w.service("trap", "void", w.launch, w.cta, left, w.const("i32", int(abi.Trap.BAD_ADDRESS)), w.const("i64", 0))
+        w.service("trap", "void", w.launch, w.cta, left, w.trap_reason(abi.Trap.BAD_ADDRESS), w.const("i64", 0))
         w.jump(fine)
         w.label(fine)
     results = []

@@ -153,6 +153,7 @@ class ControlEmitter(MemoryEmitter):
         self.active = self.const("i32", -1) if is_full else self._waiting[block.index]
         for op in block.operations:
             self.debug = self.location(op.line)
+            self.current = op
             self.operation(op, block, is_full)
             self.release_scratch()
         if block.cut is None:

@@ -30,6 +30,7 @@ class FunctionEmitter(KernelEmitter):
             )
         variant = kernel.layout + ".partial"
         super().__init__(kernel.module, function, analyse(function, variant), variant)
+        self.is_probing = kernel.is_probing
         self.symbol = symbol_of(kernel, name)
         self.callee_names = kernel.callee_names
         self.argument_base = V("ptr", 1, "%args")

@@ -23,6 +23,7 @@ from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
 CTAS_TOGETHER = 64  # at most, of one row of the grid; 2D stencil in C++: 3.2 ms one by one, 2.8 with 2, 2.3 with 4, 1.8 with 64
+PROBING = ".probing"  # a variant's last suffix: see MemoryEmitter.is_probing
 
 
 @dataclass
@@ -41,15 +42,17 @@ class Lowered:
 
 def lower(function: model.Function, variant: str, features: frozenset[str] = frozenset()) -> Lowered:
     """Lowers a kernel for a variant (docs/architecture.md section 8). `features`: the target's, by LLVM's names."""
+    variant, is_probing = variant.removesuffix(PROBING), variant.endswith(PROBING)
+    probing = PROBING if is_probing else ""
     fold_known_numbers(function)
     polling = yield_in_polling_loops(function)
     if not function.is_irreducible:
         shapes = analyse(function, variant)
         if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
-            return KernelEmitter(Module(features), function, shapes, variant).emit()
+            return KernelEmitter(Module(features), function, shapes, variant + probing).emit()
     from anywarp.lower.dispatch import DispatchEmitter
 
-    return DispatchEmitter(Module(features), function, analyse(function, "any", all_varying=True), "any.partial").emit()
+    return DispatchEmitter(Module(features), function, analyse(function, "any", all_varying=True), "any.partial" + probing).emit()
 
 
 def _lanes_wait_for_lanes(headers: list[model.Block], shapes: Shapes) -> bool:
@@ -99,8 +102,9 @@ def emit_callees(kernel: KernelEmitter) -> None:
 class KernelEmitter(ControlEmitter):
     def __init__(self, module: Module, function: model.Function, shapes: Shapes, variant: str) -> None:
         super().__init__(module, function, shapes, V("ptr", 1, "%launch"), V("ptr", 1, "%cta"), V("ptr", 1, "%warp"))
-        self.layout, _, partial = variant.partition(".")
-        self.is_partial = partial == "partial"
+        self.layout, *suffixes = variant.split(".")
+        self.is_partial = "partial" in suffixes
+        self.is_probing = "probing" in suffixes
         self.exit_label = "warp.done"
         self.shared_base = V("ptr", 1, "%shared")
         self.local_base = V("ptr", 1, "%local")

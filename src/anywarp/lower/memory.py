@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anywarp import abi
-from anywarp.ir.model import Address
+from anywarp.ir.model import Address, Operation
 from anywarp.isa.addresses import CLUSTER_SHIFT
 from anywarp.isa.shape import Shape
 from anywarp.lower.alignment import call_misaligned
@@ -51,6 +51,8 @@ class MemoryEmitter(ValueEmitter):
     argument_base: V  # of a device function
     argument_bytes: int
     lane_accesses: int  # of the kernel: how many will go lane by lane
+    is_probing = False  # a variant that finds out which thread faults: shows every access to the runtime before it is made
+    current: Operation | None = None  # whose code is being emitted
     safe_pointer: V  # 64 readable bytes that nobody writes
     block_index: int  # of the block that is being emitted
     hints: Prefetch | None = None
@@ -90,10 +92,21 @@ class MemoryEmitter(ValueEmitter):
         def numbers(v: V) -> V:
             return self.add(v, self.const(v.elem, address.offset)) if address.offset else v
 
+        if self.is_probing and space != "argument" and not space.startswith("param"):
+            self._probe(lanes())
         base = self.cast(held.base, f"i{held.base.bits}")
         if space in ("local", "argument"):
             shape = Shape(shape.rows, 0 if shape.rows == WARP else shape.stride + block_bytes, 1, shape.deviation)
         return Place(shape, pointers(base, base.n), self.test(held.shape), lanes, space, held, address.offset, numbers)
+
+    def _probe(self, pointers: V) -> None:
+        """Shows the runtime where each active lane is about to access memory."""
+        addresses = self.scratch("ptr")
+        self.store(pointers, addresses, 64)
+        assert self.current is not None
+        op = self.current.op
+        line, writes = self.const("i32", self.current.line), self.const("i32", int(op.writes and (op.is_atomic or not op.reads)))
+        self.service("probe", "void", self.launch, self.cta, self.active, addresses, line, writes)
 
     def check_alignment(self, place: Place, size: int) -> None:
         """Traps where an active lane's address is not a multiple of `size` bytes (a power of two).
@@ -134,7 +147,7 @@ class MemoryEmitter(ValueEmitter):
         self.line(f"br i1 {wrong.name}, label %{bad}, label %{good}")
         self.label(bad)
         state = self.snapshot()
-        call_misaligned(self, pointers(), size, stride)
+        call_misaligned(self, pointers(), size, stride, self.trap_reason(abi.Trap.MISALIGNED))
         self.line("unreachable")
         self.restore(state)
         self.label(good)
@@ -148,11 +161,15 @@ class MemoryEmitter(ValueEmitter):
         address = self.convert("ptrtoint", detail(), "i64")
         table = self.launch_field("services")
         function = self.load("ptr", 1, self.offset(table, abi.service_offset("trap")), 8, invariant=True)
-        operands = (self.launch, self.cta, lanes, self.const("i32", int(reason)), address)
+        operands = (self.launch, self.cta, lanes, self.trap_reason(reason), address)
         self.line(f"call void {function.name}({', '.join(v.typed for v in operands)}) noreturn")
         self.line("unreachable")
         self.restore(state)
         self.label(good)
+
+    def trap_reason(self, reason: abi.Trap) -> V:
+        """What the trap service is told. With the line: LLVM makes one of calls at the ends of blocks, which then has no line."""
+        return self.const("i32", int(reason) | (self.current.line << 8 if self.current is not None else 0))
 
     def cluster_pointers(self, window: V) -> V:
         """Pointers for 32-bit addresses in the cluster's shared window: `mapa` puts a CTA's rank plus one into the top 8 bits; all else is

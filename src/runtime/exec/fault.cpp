@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <iterator>
 #include <mutex>
 #include <utility>
 
@@ -86,6 +87,19 @@ void chain(int signal, siginfo_t* info, void* context) {
   --chained;
 }
 
+// The words of the stack from its end to the frame of Guard::run; on AArch64 the link register first.
+void note_callers(const ucontext_t* context, std::uintptr_t outermost, Fault& fault) {
+  std::uint32_t n = 0;
+#if defined(__aarch64__)
+  fault.callers[n++] = static_cast<std::uintptr_t>(context->uc_mcontext.regs[30]);
+#endif
+  const std::uintptr_t stack = stack_of(context);
+  if (!fault.stack && stack < outermost)
+    for (std::uintptr_t at = stack; at + sizeof at <= outermost && n < std::size(fault.callers); at += sizeof at)
+      fault.callers[n++] = *reinterpret_cast<const std::uintptr_t*>(at);
+  fault.caller_count = n;
+}
+
 void handler(int signal, siginfo_t* info, void* context) {
   // A write met memory that is being moved into a file, for other processes to map: it is tried again.
   if (signal == SIGSEGV && info->si_code == SEGV_ACCERR && memory::is_shared(reinterpret_cast<std::uintptr_t>(info->si_addr))) {
@@ -120,6 +134,7 @@ void handler(int signal, siginfo_t* info, void* context) {
   fault.misaligned = signal == SIGBUS && info->si_code == BUS_ADRALN;
 #endif
   fault.stack = signal == SIGSEGV && fault.address - (stack_of(machine) - kBelowStack) < kBelowStack + kAboveStack;
+  note_callers(machine, reinterpret_cast<std::uintptr_t>(f), fault);
   siglongjmp(f->jump, 1);
 }
 

@@ -27,8 +27,12 @@ struct Fault {
   bool misaligned = false;     // a bus error of that kind
   bool stack = false;          // the end of a call stack: the thread's, or one of the CTA's (set by who knows those)
   abi::Trap trap = abi::Trap::TRAP;
+  std::uint32_t line = 0;  // of the PTX text, where it is known without the pc
   std::uint64_t detail = 0;
-  std::uint32_t lanes = 0;  // trap: the active lanes
+  std::uint32_t lanes = 0;  // who is to blame; 0: not known. Trap: the lanes that the service was called for
+  // Signal: what may be return addresses, the innermost first. A function of the object that has no lines was called by one that has.
+  std::uintptr_t callers[192];
+  std::uint32_t caller_count = 0;
   std::string text;         // assertion: the message that was printed
 };
 

@@ -3,11 +3,13 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <bit>
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 
+#include "culprit.h"
 #include "engine.h"
 #include "futex.h"
 #include "hand.h"
@@ -45,14 +47,33 @@ std::string text(const char* format, ...) {
 
 }  // namespace
 
+Team::Team(Ref<Grid> grid)
+    : owner_(std::move(grid)), grid_(*owner_), launch_(owner_->launch()), entry_(owner_->code().stepped), needs_(owner_->needs()) {}
+
+Team::Team(const Grid& grid, const abi::Launch& launch, abi::SteppedEntry entry, const Needs& needs)
+    : grid_(grid), launch_(launch), entry_(entry), needs_(needs) {}
+
 bool Team::provide(Hand& hand) {
-  const Needs needs = grid_->needs();
-  while (ctas_.size() < grid_->ctas_of_unit()) {
+  while (ctas_.size() < grid_.ctas_of_unit()) {
     auto resident = hand.take();
-    if (!resident->provide(needs)) return false;
+    if (!resident->provide(needs_)) return false;
     resident->cta.smid = hand.number;
     ctas_.push_back(std::move(resident));
   }
+  return join();
+}
+
+bool Team::provide(std::uint32_t smid) {
+  while (ctas_.size() < grid_.ctas_of_unit()) {
+    auto resident = std::make_unique<Resident>();
+    if (!resident->provide(needs_)) return false;
+    resident->cta.smid = smid;
+    ctas_.push_back(std::move(resident));
+  }
+  return join();
+}
+
+bool Team::join() {
   for (auto& cta : ctas_) bases_.push_back(cta->cta.shared);
   for (std::size_t rank = 0; rank < ctas_.size(); ++rank) {
     ctas_[rank]->cta.cluster = bases_.data();
@@ -63,8 +84,8 @@ bool Team::provide(Hand& hand) {
 }
 
 void Team::start(std::uint64_t unit) {
-  for (std::uint32_t rank = 0; rank < ctas_.size(); ++rank) ctas_[rank]->start(grid_->launch(), grid_->cta_of_unit(unit, rank));
-  cluster_ = {0, 0, static_cast<std::uint32_t>(ctas_.size()) * grid_->launch().threads};
+  for (std::uint32_t rank = 0; rank < ctas_.size(); ++rank) ctas_[rank]->start(launch_, grid_.cta_of_unit(unit, rank));
+  cluster_ = {0, 0, static_cast<std::uint32_t>(ctas_.size()) * launch_.threads};
   running_ = 0;
 }
 
@@ -82,10 +103,8 @@ void Team::give_back(Hand& hand) {
 }
 
 Resident::Outcome Team::run(std::uint32_t rounds) {
-  const abi::Launch& launch = grid_->launch();
-  const abi::SteppedEntry entry = grid_->code().stepped;
   if (ctas_.size() == 1) {
-    const Resident::Outcome outcome = ctas_[0]->run(launch, entry, rounds);
+    const Resident::Outcome outcome = ctas_[0]->run(launch_, entry_, rounds);
     progress_ = ctas_[0]->progress();
     return outcome;
   }
@@ -96,7 +115,7 @@ Resident::Outcome Team::run(std::uint32_t rounds) {
       Resident& cta = *ctas_[running_];
       if (cta.is_finished()) continue;
       cta.release_cluster_waiters();
-      const Resident::Outcome outcome = cta.run(launch, entry, 1);
+      const Resident::Outcome outcome = cta.run(launch_, entry_, 1);
       round |= cta.progress();
       if (outcome == Resident::Outcome::finished) continue;
       finished = false;
@@ -219,6 +238,11 @@ std::uint64_t Grid::cta_of_unit(std::uint64_t unit, std::uint32_t rank) const {
   return (z * launch_.grid[1] + y) * launch_.grid[0] + x;
 }
 
+std::uint64_t Grid::unit_of_cta(const std::uint32_t ctaid[3]) const {
+  const std::uint64_t x = ctaid[0] / launch_.cluster[0], y = ctaid[1] / launch_.cluster[1], z = ctaid[2] / launch_.cluster[2];
+  return (z * clusters_[1] + y) * clusters_[0] + x;
+}
+
 void Grid::measure(std::uint64_t ns, std::uint64_t ctas) {
   if (ctas == 0) return;
   const std::uint64_t now = std::max<std::uint64_t>(1, ns / ctas), before = code_->cta_ns.load(std::memory_order_relaxed);
@@ -236,7 +260,7 @@ Item::Progress Grid::run(Hand& hand) {
 bool Grid::work(Hand& hand) { return straight_ ? work_straight(hand) : work_stepped(hand); }
 
 bool Grid::stop(std::uint64_t mine) {
-  const std::uint64_t count = cancel() + mine;
+  const std::uint64_t count = cancel() + given_up_.exchange(0, std::memory_order_relaxed) + mine;
   return count != 0 && finish_units(count);
 }
 
@@ -398,7 +422,22 @@ bool Grid::widen(Hand& hand, bool* finished) {
 }
 
 void Grid::fail(Fault& fault, const Resident& where) {
-  if (fault.cause == Fault::Cause::signal && where.in_stack_guard(fault.address)) fault.stack = true;
+  if (failed_.exchange(true)) return;  // the first is reported, the others' hands only stop
+  given_up_.fetch_add(cancel(), std::memory_order_relaxed);
+  const bool by_signal = fault.cause == Fault::Cause::signal;
+  if (by_signal && where.in_stack_guard(fault.address)) fault.stack = true;
+  std::optional<std::uint32_t> line = fault.line != 0 ? fault.line : code_->object->line(fault.pc);
+  for (std::uint32_t i = 0; !line && by_signal && i < fault.caller_count; ++i) line = code_->object->line(fault.callers[i] - 1);
+  const std::uint32_t lane0 = where.cta.current_warp * abi::kWarp;
+  const std::uint32_t lane1 = std::min(lane0 + abi::kWarp, launch_.threads) - 1;
+  if (by_signal && lane0 == lane1) fault.lanes = 1;
+  if (by_signal && fault.lanes == 0 && !fault.stack && (fault.signal == SIGSEGV || fault.signal == SIGBUS))
+    if (const auto culprit = find_culprit(*this, where.cta, fault, line.value_or(0))) {
+      fault.lanes = culprit->lanes;
+      fault.address = culprit->addresses[std::countr_zero(culprit->lanes)];
+      fault.address_known = true;
+      line = culprit->line;
+    }
   std::string what;
   switch (fault.cause) {
     case Fault::Cause::signal:
@@ -444,18 +483,20 @@ void Grid::fail(Fault& fault, const Resident& where) {
     case Fault::Cause::deadlock: what = "deadlock: every warp of the CTA waits at a barrier that cannot complete"; break;
     default: what = "stopped"; break;
   }
-  const std::uint32_t lane0 = where.cta.current_warp * abi::kWarp;
-  const std::uint32_t lane1 = std::min(lane0 + abi::kWarp, launch_.threads) - 1;
   std::string message = "anywarp: kernel '" + code_->manifest.entry + "': " + what;
-  if (const auto line = code_->object->line(fault.pc)) message += text("; PTX line %u", *line);
-  message += text("; block [%u,%u,%u], threads ", where.cta.ctaid[0], where.cta.ctaid[1], where.cta.ctaid[2]);
+  if (line) message += text("; PTX line %u", *line);
+  message += text("; block [%u,%u,%u], ",where.cta.ctaid[0], where.cta.ctaid[1], where.cta.ctaid[2]);
   const auto thread = [this](std::uint32_t t) {
     return text("[%u,%u,%u]", t % launch_.block[0], t / launch_.block[0] % launch_.block[1], t / launch_.block[0] / launch_.block[1]);
   };
-  if (fault.lanes != 0 && (fault.lanes & (fault.lanes - 1)) == 0)
-    message += thread(lane0 + static_cast<std::uint32_t>(__builtin_ctz(fault.lanes)));
-  else
-    message += thread(lane0) + " to " + thread(lane1) + text(" (warp %u)", where.cta.current_warp);
+  if (fault.lanes != 0) {
+    const int others = std::popcount(fault.lanes) - 1;
+    message += "thread " + thread(lane0 + static_cast<std::uint32_t>(std::countr_zero(fault.lanes)));
+    if (others != 0) message += text(" and %d more of warp %u", others, where.cta.current_warp);
+  } else {
+    message += (by_signal && !fault.stack ? "one of threads " : "threads ") + thread(lane0) + " to " + thread(lane1) +
+               text(" (warp %u)", where.cta.current_warp);
+  }
   context_->fail(result_of(fault), message);
 }
 

@@ -1,6 +1,7 @@
 // A grid: one launch of a kernel, as a job of CTAs (or of clusters, whose CTAs are resident together on one thread).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,11 +21,14 @@ class Grid;
 // The CTAs of one unit of a stepped grid, in flight on one thread at a time.
 class Team {
  public:
-  explicit Team(Ref<Grid> grid) : grid_(std::move(grid)) {}
+  explicit Team(Ref<Grid> grid);
+  // Runs other code than the grid's own, for the grid's CTAs; the caller keeps the grid.
+  Team(const Grid& grid, const abi::Launch& launch, abi::SteppedEntry entry, const Needs& needs);
 
-  Grid& grid() const { return *grid_; }
-  // Room for the unit's CTAs. False: no memory.
+  Grid& grid() const { return *owner_; }
+  // Room for the unit's CTAs: what a hand keeps, or new. False: no memory.
   bool provide(Hand& hand);
+  bool provide(std::uint32_t smid);
   void start(std::uint64_t unit);
   // As Resident::run, over all CTAs. Left by a long jump on a fault: `running()` tells where.
   Resident::Outcome run(std::uint32_t rounds);
@@ -34,7 +38,13 @@ class Team {
   Resident& running() const { return *ctas_[running_]; }
 
  private:
-  Ref<Grid> grid_;
+  bool join();
+
+  Ref<Grid> owner_;  // if it runs for it
+  const Grid& grid_;
+  const abi::Launch& launch_;
+  abi::SteppedEntry entry_;
+  Needs needs_;
   std::vector<std::unique_ptr<Resident>> ctas_;
   std::vector<std::uint8_t*> bases_;  // of shared memory, by rank
   ClusterState cluster_;
@@ -63,6 +73,7 @@ class Grid final : public Job {
   const abi::Launch& launch() const { return launch_; }
   std::uint32_t ctas_of_unit() const { return ctas_of_unit_; }
   std::uint64_t cta_of_unit(std::uint64_t unit, std::uint32_t rank) const;  // linear index
+  std::uint64_t unit_of_cta(const std::uint32_t ctaid[3]) const;
   const Needs& needs() const { return needs_; }
 
  private:
@@ -86,6 +97,8 @@ class Grid final : public Job {
   static constexpr std::size_t kInline = 256;
   alignas(16) std::uint8_t inline_params_[kInline];
   std::unique_ptr<std::uint8_t[]> params_;
+  std::atomic<bool> failed_{false};            // somebody reports the first fault
+  std::atomic<std::uint64_t> given_up_{0};     // units that were not started because of it
 };
 
 }  // namespace anywarp

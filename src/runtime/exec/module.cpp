@@ -36,6 +36,8 @@ int variant_index(const std::uint32_t block[3]) {
 
 const char* variant_name(int index) { return kVariantNames[index]; }
 
+std::string probing_variant_name(int index) { return std::string(kVariantNames[index]) + ".probing"; }
+
 Result Kernel::code(const std::uint32_t block[3], const KernelCode** out, std::string* log) {
   const int index = variant_index(block);
   if (const KernelCode* ready = ready_[index].load(std::memory_order_acquire)) {
@@ -51,6 +53,17 @@ Result Kernel::code(const std::uint32_t block[3], const KernelCode** out, std::s
     ready_[index].store(owned_[index].get(), std::memory_order_release);
   }
   *out = owned_[index].get();
+  return Result::success;
+}
+
+Result Kernel::probing_code(const std::uint32_t block[3], const KernelCode** out) {
+  const int index = variant_index(block);
+  const std::lock_guard lock(mutex_);
+  if (probing_[index] == nullptr) {
+    const Result result = module_->fetch_kernel(*this, probing_variant_name(index), &probing_[index], nullptr);
+    if (result != Result::success) return result;
+  }
+  *out = probing_[index].get();
   return Result::success;
 }
 

@@ -29,7 +29,7 @@ class Kernel;
 
 // One compiled variant, ready to run. Immutable but for what is measured.
 struct KernelCode {
-  const Kernel* kernel = nullptr;
+  Kernel* kernel = nullptr;
   std::string variant;
   KernelManifest manifest;  // its `object` is empty: it has been loaded
   std::unique_ptr<LoadedObject> object;
@@ -47,6 +47,8 @@ class Kernel {
 
   // The code for CTAs of this shape; compiles it if need be. The pointer is valid as long as the kernel is.
   Result code(const std::uint32_t block[3], const KernelCode** out, std::string* log);
+  // The variant that shows every access to the runtime; see culprit.h.
+  Result probing_code(const std::uint32_t block[3], const KernelCode** out);
   // Any compiled variant (attributes: registers, shared and local bytes); compiles the one for a line of 32 threads if there is none.
   Result any_code(const KernelCode** out, std::string* log);
 
@@ -58,7 +60,7 @@ class Kernel {
   EntryInfo info_;
   std::array<std::atomic<const KernelCode*>, kVariants> ready_{};
   std::mutex mutex_;
-  std::array<std::unique_ptr<KernelCode>, kVariants> owned_;
+  std::array<std::unique_ptr<KernelCode>, kVariants> owned_, probing_;
 };
 
 struct Variable {
@@ -111,5 +113,6 @@ class Module {
 // The name of the variant for a block shape, and its number (0 to 11).
 int variant_index(const std::uint32_t block[3]);
 const char* variant_name(int index);
+std::string probing_variant_name(int index);
 
 }  // namespace anywarp

@@ -190,7 +190,8 @@ void service_assertfail(const abi::Launch* launch, abi::Cta* cta, std::uint32_t 
 void service_trap(const abi::Launch*, abi::Cta*, std::uint32_t lanes, std::uint32_t reason, std::uint64_t detail) {
   Fault fault;
   fault.cause = Fault::Cause::trap;
-  fault.trap = static_cast<abi::Trap>(reason);
+  fault.trap = static_cast<abi::Trap>(reason & 0xff);
+  fault.line = reason >> 8;
   fault.detail = detail;
   leave_with(fault, CALLER, lanes);
 }
@@ -211,11 +212,14 @@ void service_nanosleep(std::uint32_t ns) {
   nanosleep(&pause, nullptr);
 }
 
+// Probing variants run with services of their own (culprit.cpp).
+void service_probe(const abi::Launch*, abi::Cta*, std::uint32_t, const std::uint64_t*, std::uint32_t, std::uint32_t) {}
+
 }  // namespace
 
 const abi::Services kServices = {service_vprintf, service_malloc,      service_free,     service_assertfail,
                                  service_trap,    service_globaltimer, service_nanosleep, service_tensor,
-                                 service_texture};
+                                 service_texture, service_probe};
 
 void flush_printf() {
   if (!output_pending.load(std::memory_order_acquire)) return;
