@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -80,6 +83,37 @@ std::optional<Bytes> Cache::read(Kind kind, const Digest& key) const {
   }
   close(fd);
   return result;
+}
+
+Cache::Turn::~Turn() {
+  if (fd_ >= 0) close(fd_);
+}
+
+std::optional<Bytes> Cache::wait(Kind kind, const Digest& key, double seconds, std::optional<Turn>* turn) const {
+  if (directory_.empty()) return std::nullopt;
+  // One of 256 files, so that they need not be cleaned up. A lock of the process (not of the open file): a forked child does not keep it.
+  const std::string folder = directory_ + "/turns";
+  std::error_code ignored;
+  std::filesystem::create_directories(folder, ignored);
+  (void)chmod(directory_.c_str(), 0700);
+  const int fd = open((folder + "/" + hex(key).substr(0, 2)).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return std::nullopt;
+  Turn mine(fd);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  for (auto pause = std::chrono::milliseconds(1); std::chrono::steady_clock::now() < end; pause = std::min(pause * 2, std::chrono::milliseconds(64))) {
+    struct flock lock{};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    const bool got = fcntl(fd, F_SETLK, &lock) == 0;
+    if (!got && errno != EAGAIN && errno != EACCES && errno != EINTR) break;  // a file system without locks
+    if (std::optional<Bytes> found = read(kind, key)) return found;
+    if (got) {
+      turn->emplace(std::move(mine));
+      break;
+    }
+    std::this_thread::sleep_for(pause);
+  }
+  return std::nullopt;
 }
 
 Digest fingerprint(const std::string& package) {

@@ -1,11 +1,12 @@
 // The cache of compiled modules and kernels on disk, as its reader. The compiler writes it (architecture, section 8).
 //
-// A file that is missing, short, long, foreign or altered in any byte is the same as no file: the compiler is asked. The directory is
-// made by the compiler; nothing is created here.
+// A file that is missing, short, long, foreign or altered in any byte is the same as no file: the compiler is asked. Of several processes
+// that miss the same key at once one asks, the others wait for what it stores (`Turn`).
 #pragma once
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "bytes.h"
 #include "sha256.h"
@@ -24,6 +25,24 @@ class Cache {
   std::optional<Bytes> read(Kind kind, const Digest& key) const;
   std::string path(Kind kind, const Digest& key) const;
   const std::string& directory() const { return directory_; }
+
+  // The right to compile a key, among processes that share the directory; given back by the destructor, or by the process's end.
+  class Turn {
+   public:
+    Turn() = default;
+    Turn(Turn&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Turn& operator=(Turn&&) = delete;
+    ~Turn();
+
+   private:
+    friend class Cache;
+    explicit Turn(int fd) : fd_(fd) {}
+    int fd_ = -1;
+  };
+  // To be called after a miss: waits while another process has the turn, until the key is there. Gives what is in the cache then, else
+  // nothing and the turn in `turn`, which the caller holds while it compiles. Does not wait for longer than `seconds`, nor where no
+  // lock can be had: the turn is empty then, and the caller compiles all the same.
+  std::optional<Bytes> wait(Kind kind, const Digest& key, double seconds, std::optional<Turn>* turn) const;
 
  private:
   std::string directory_;

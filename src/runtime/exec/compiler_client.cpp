@@ -139,13 +139,6 @@ struct Start {
   _exit(127);
 }
 
-double timeout_of(const CompilerClient::Options& options) {
-  if (options.timeout_seconds > 0) return options.timeout_seconds;
-  const std::string text = env("ANYWARP_COMPILE_TIMEOUT");
-  const double value = text.empty() ? 0 : std::strtod(text.c_str(), nullptr);
-  return value > 0 ? value : 300;
-}
-
 // False at the deadline or when the other end is gone.
 enum class Wait { ready, timeout, broken };
 
@@ -294,6 +287,13 @@ void CompilerClient::end(bool kill_it) {
   socket_ = -1;
 }
 
+double CompilerClient::timeout_seconds() const {
+  if (options_.timeout_seconds > 0) return options_.timeout_seconds;
+  const std::string text = env("ANYWARP_COMPILE_TIMEOUT");
+  const double value = text.empty() ? 0 : std::strtod(text.c_str(), nullptr);
+  return value > 0 ? value : 300;
+}
+
 void CompilerClient::warm_up() {
   const std::lock_guard lock(mutex_);
   std::string log;
@@ -307,7 +307,7 @@ void CompilerClient::stop() {
 
 CompilerClient::Exchange CompilerClient::exchange(protocol::Request type, const Bytes& payload, Reply* reply) {
   const auto deadline =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(timeout_of(options_)));
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(timeout_seconds()));
   const auto failed = [](Wait w) { return w == Wait::timeout ? Exchange::timeout : Exchange::broken; };
   std::uint32_t header[2] = {static_cast<std::uint32_t>(payload.size()), static_cast<std::uint32_t>(type)};
   Bytes message(sizeof header + payload.size());

@@ -50,6 +50,8 @@ class CompilerClient {
   // Ends the child; the next request starts another.
   void stop();
   pid_t child() const;  // 0: none
+  // How long a request may take.
+  double timeout_seconds() const;
 
  private:
   struct Reply {

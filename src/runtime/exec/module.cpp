@@ -85,6 +85,8 @@ Result Module::load(Engine& engine, ByteSpan image, const Options& options, std:
   module->key_ = module_key(engine.fingerprint(), options.capability, module->digest_);
   std::string error;
   std::optional<Bytes> cached = engine.cache().read(Cache::Kind::module, module->key_);
+  std::optional<Cache::Turn> turn;
+  if (!cached) cached = engine.cache().wait(Cache::Kind::module, module->key_, engine.compiler().timeout_seconds(), &turn);
   if (!cached || !parse(*cached, &module->manifest_, &error)) {
     Bytes fresh;
     if (const Result r = engine.compiler().load(module->digest_, module->key_, image, options.capability, &fresh, log); r != Result::success)
@@ -214,7 +216,9 @@ Result Module::fetch_kernel(Kernel& kernel, const std::string& variant, std::uni
     return true;
   };
 
-  const std::optional<Bytes> cached = engine_.cache().read(Cache::Kind::kernel, key);
+  std::optional<Bytes> cached = engine_.cache().read(Cache::Kind::kernel, key);
+  std::optional<Cache::Turn> turn;
+  if (!cached) cached = engine_.cache().wait(Cache::Kind::kernel, key, engine_.compiler().timeout_seconds(), &turn);
   if (!cached || !take(*cached)) {
     Bytes fresh;
     Result r = engine_.compiler().compile(digest_, key, kernel.name(), variant, &fresh, log);
