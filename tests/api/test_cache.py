@@ -1,4 +1,4 @@
-"""The cache in trouble: a kernel runs all the same, with the cache's folder read-only, full, damaged at any byte, or new to many processes."""
+"""The cache in trouble: read-only, full, damaged at any byte, or new to many processes at once. A kernel runs all the same."""
 
 from __future__ import annotations
 
