@@ -40,7 +40,8 @@ class Ranges:
             for phi in block.phis:
                 queue.append(phi)
                 for operand, source in zip(phi.operands, block.predecessors):
-                    for used in (operand, *_compared(source)):
+                    decides = _comparison(source)
+                    for used in (operand, *(decides.operands if decides else ())):
                         if type(used) is Value:
                             users.setdefault(used.id, []).append(phi)
             for op in block.operations:
@@ -110,11 +111,11 @@ class Ranges:
         known = self.decided(t.condition)
         if known is not None and known is not taken:
             return 0
-        if not _compared(source):
+        decides = _comparison(source)
+        if decides is None:
             return limit
-        definition = t.condition.definition  # type: ignore[union-attr]
-        op, (x, bound) = definition.op, definition.operands
-        holds = taken == (t.condition is definition.results[0])
+        op, (x, bound) = decides.op, decides.operands
+        holds = taken == (t.condition is decides.results[0])
         name = comparison.UNSIGNED_NAMES.get(op.CmpOp, op.CmpOp)
         below = {("lt", True): 0, ("le", True): 1, ("ge", False): 0, ("gt", False): 1}.get((name, holds))
         if below is None or types.is_float(op.type) or x.width != types.width(op.type):
@@ -169,13 +170,13 @@ class Ranges:
         return full if limit is None or limit > full else limit
 
 
-def _compared(source: model.Block) -> tuple[Any, ...]:
-    """The two numbers whose comparison decides a block's branch, if it is a plain one."""
+def _comparison(source: model.Block) -> Operation | None:
+    """The comparison that decides a block's branch, if it is a plain one."""
     t = source.terminator
     definition = t.condition.definition if isinstance(t, Branch) and type(t.condition) is Value else None
     if isinstance(definition, Operation) and isinstance(definition.op, comparison.SetPredicate) and definition.op.BoolOp is None:
-        return tuple(definition.operands)
-    return ()
+        return definition
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------- limits of results

@@ -31,6 +31,7 @@ class Shapes:
     divergent_branches: dict[int, Effects]  # block -> effects of the branch at its end
     divergent_blocks: set[int]  # may run with only a part of the warp's lanes
     constants: dict[int, tuple[int, ...]]  # by id: numbers of 32 lanes that are the same in every warp (where it was asked)
+    threads: ThreadValues
 
     def shape(self, operand: Any) -> Shape:
         if type(operand) is Value:
@@ -52,7 +53,9 @@ def analyse(function: model.Function, layout: str, all_varying: bool = False) ->
     graph = Graph([[s.index for s in b.successors()] for b in function.blocks])
     analysis = _Analysis(function, graph, layout, all_varying)
     analysis.run()
-    return Shapes(analysis.result(), graph, analysis.divergent, analysis.blocks(), {} if all_varying else analysis.constants())
+    return Shapes(
+        analysis.result(), graph, analysis.divergent, analysis.blocks(), {} if all_varying else analysis.constants(), analysis.threads
+    )
 
 
 class _Analysis:
@@ -62,7 +65,7 @@ class _Analysis:
         self.divergent: dict[int, Effects] = {}
         self.joins: set[int] = set()
         self.left_loops: set[int] = set()
-        self.threads = ThreadValues(layout)
+        self.threads = ThreadValues("any" if all_varying else layout)
         self.by_thread: dict[int, tuple[Value, Shape | None]] = {}  # values whose shape was asked of `threads`
         self.block_of: dict[int, int] = {}
         for block in function.blocks:

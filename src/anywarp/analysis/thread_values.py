@@ -35,6 +35,7 @@ class ThreadValues:
     def __init__(self, layout: str) -> None:
         self.layout = layout.removesuffix(".partial")
         self._known: dict[int, Threads | None] = {}
+        self._distances: dict[int, tuple[int, ...] | None] = {}
         self.threads = MAX_THREADS if self.layout == "line" else WARP
         self.is_able = self.layout == "line" or self.layout.startswith("rows")
 
@@ -93,6 +94,18 @@ class ThreadValues:
             return None
         first = threads[:WARP]
         return tuple(first) if threads == first * (len(threads) // WARP) else None
+
+    def distances(self, value: Value) -> tuple[int, ...] | None:
+        """How far a known value's number in each lane is from that in lane 0, where it is the same in every warp."""
+        if value.id not in self._distances:
+            self._distances[value.id] = None
+            threads = self.of(value)
+            if threads is not None:
+                firsts = [first for first in threads[::WARP] for _ in range(WARP)]
+                from_first = list(map(operator.sub, threads, firsts))
+                if from_first == from_first[:WARP] * (len(threads) // WARP):
+                    self._distances[value.id] = tuple(from_first[:WARP])
+        return self._distances[value.id]
 
 
 def shape_of(threads: Threads, width: int) -> Shape | None:

@@ -57,7 +57,7 @@ class Shape:
         return self.stride == 0
 
     def in_rows(self, rows: int) -> Shape:
-        """The same value seen as one of at least as many rows: their first lanes are multiples of what divides the base and a row's step."""
+        """The same value seen as one of at least as many rows: first lanes are multiples of what divides base and row's step."""
         if self.stride == 0 or self.rows >= rows:
             return self if self.rows >= rows else Shape(rows, 0, self.multiple, self.deviation)
         step = abs(self.stride) * (WARP // rows)

@@ -21,6 +21,7 @@ from anywarp import abi
 from anywarp.ir.model import Address, Operation
 from anywarp.isa.addresses import CLUSTER_SHIFT
 from anywarp.isa.shape import Shape
+from anywarp.lower import pattern
 from anywarp.lower.alignment import call_misaligned
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_store_each, call_store_some, load_each, store_each
@@ -56,6 +57,7 @@ class MemoryEmitter(ValueEmitter):
     safe_pointer: V  # 64 readable bytes that nobody writes
     block_index: int  # of the block that is being emitted
     hints: Prefetch | None = None
+    _clusters: bool | None = None
 
     # ------------------------------------------------------------------------------------------------ addresses
 
@@ -303,6 +305,19 @@ class MemoryEmitter(ValueEmitter):
                 return [self.load(elem, 1, place.pointer, size, volatile=volatile)]
             whole = self.load(elem, count, place.pointer, size * count if count & (count - 1) == 0 else size, volatile=volatile)
             return [self.extract(whole, i) for i in range(count)]
+        is_known = shape.stride == 0 and shape.rows <= 4  # a scalar a row
+        if (
+            self.is_full
+            and not volatile
+            and elem in ("i32", "i64")
+            and not is_known
+            and not (shape.rows <= 2 and shape.stride == size * count)
+        ):
+            at = self._window(place, size, count)
+            if at is not None:
+                first = self.extract(place.pointer, 0)
+                values = pattern.load(self, first, at, elem, size, count)
+                return values if shape.stride or shape.is_varying else [self._first_of_rows(v, shape) for v in values]
         if not shape.is_varying and (self.is_full or self._single_row_masked(shape, elem, size, count)):
             if shape.stride == size * count and (count == 1 or self.is_full):
                 return self._load_rows(place, elem, size, count, volatile)
@@ -314,6 +329,13 @@ class MemoryEmitter(ValueEmitter):
             return [self._reduce_rows(v, shape) for v in self._gather(place.lanes(), elem, count, volatile)]
         return self._gather(place.lanes(), elem, count, volatile)
 
+    def _window(self, place: Place, size: int, count: int) -> pattern.Window | None:
+        distances = pattern.offsets(self, place)
+        return None if distances is None else pattern.window(distances, size, count)
+
+    def _first_of_rows(self, v: V, shape: Shape) -> V:
+        return self.shuffle(v, None, [r * shape.row_lanes for r in range(shape.rows)])
+
     def _reduce_rows(self, v: V, shape: Shape) -> V:
         """The rows of a value that was loaded lane by lane: the row's number from any active lane of it."""
         lanes = self.lanes_of(self.active)
@@ -324,7 +346,7 @@ class MemoryEmitter(ValueEmitter):
         while step < shape.row_lanes:  # or over the row, inactive lanes being 0 and active ones alike
             out = self.or_(out, self.shuffle(out, None, [lane ^ step for lane in range(WARP)]))
             step *= 2
-        return self.shuffle(out, None, [r * shape.row_lanes for r in range(shape.rows)])
+        return self._first_of_rows(out, shape)
 
     def _single_row_masked(self, shape: Shape, elem: str, size: int, count: int) -> bool:
         return shape.rows == 1 and count == 1 and size in (4, 8) and shape.stride == size
@@ -426,12 +448,44 @@ class MemoryEmitter(ValueEmitter):
                     lanes = [c * WARP + lane for lane in range(r * shape.row_lanes, (r + 1) * shape.row_lanes) for c in range(count)]
                     self.store(self.shuffle(joined, None, lanes), self.extract(place.pointer, r), size, volatile)
             return
+        at = self._window(place, size, count) if self._may_blend(place, elem, volatile) else None
+        if at is not None and at.is_apart:
+            window = at
+            vectors = [self.broadcast(v(), WARP) for v in values]
+            first, distance = self.extract(place.pointer, 0), self._shared_offset(place)
+
+            def blend() -> list[V]:
+                pattern.blend(self, first, window, vectors, elem, size)
+                return []
+
+            def each() -> list[V]:
+                self._scatter(place.lanes(), vectors, elem, volatile, is_cold=True)
+                return []
+
+            self.choose(pattern.is_in_shared(self, distance, window, size), blend, each, likely=True)
+            return
         if shape.rows == 1 and shape.stride == size and count == 1 and size in (4, 8):
             name = f"llvm.masked.store.v{WARP}{elem}.p0"
             self.module.declare(name, f"declare void @{name}(<{WARP} x {elem}>, ptr, <{WARP} x i1>)")
             self.line(f"call void @{name}({values[0]().typed}, ptr align {size} {place.pointer.name}, {self.lanes_of(self.active).typed})")
             return
         self._scatter(place.lanes(), [v() for v in values], elem, volatile)
+
+    def _may_blend(self, place: Place, elem: str, volatile: bool) -> bool:
+        """Whether nobody else can write between the lanes: in shared memory of a CTA, where no cluster's CTAs reach it."""
+        return place.space in ("shared", "shared::cta") and elem in ("i32", "i64") and not volatile and not self._reaches_clusters()
+
+    def _reaches_clusters(self) -> bool:
+        if self._clusters is None:
+            words = {part for op in self.function.operations() for part in (*op.op.opcode, str(op.extra))}
+            self._clusters = bool(self.function.callees) or any("cluster" in part or part == "mapa" for part in words)
+        return self._clusters
+
+    def _shared_offset(self, place: Place) -> V:
+        """Lane 0's offset in the shared window (i64)."""
+        base = self.extract(self.cast(place.held.base, f"i{place.held.base.bits}"), 0)
+        wide = self.sext(self.trunc(base, "i32") if base.bits > 32 else base, "i64")
+        return self.add(wide, self.const("i64", place.offset)) if place.offset else wide
 
     def _scatter(self, pointers: V, values: list[V], elem: str, volatile: bool, is_cold: bool = False) -> None:
         """Lane by lane, in ascending order (the highest lane wins where two write the same place)."""

@@ -15,7 +15,7 @@ from anywarp.isa import types
 from anywarp.isa.base import Lane
 from anywarp.isa.shape import UNIFORM, Shape
 from anywarp.isa.special_registers import SpecialRegister
-from anywarp.lower.emit import WARP, Module, V, vector_type
+from anywarp.lower.emit import WARP, WIDTH, Module, V, vector_type
 from anywarp.lower.warp import WarpEmitter
 
 MEMORY_SLOTS_FROM = 500  # operations of a kernel from which on vectors live in memory between blocks
@@ -47,6 +47,7 @@ class ValueEmitter(WarpEmitter):
         self.test_slots: dict[int, str] = {}
         self.elems: dict[int, str] = {}
         self.slots_in_memory = sum(len(b.operations) for b in function.blocks) > MEMORY_SLOTS_FROM and len(function.blocks) > 20
+        self._memory_at, self._memory_bytes = 0, 0  # slots that LLVM keeps in memory: the line that reserves them, and how much
         self.blend_slots = False  # whether a slot keeps the values of lanes that are not active
         self.crossing: set[int] = set()
         self._choose_elements()
@@ -145,9 +146,15 @@ class ValueEmitter(WarpEmitter):
         return name
 
     def _reserve_memory(self, name: str, value: Value) -> None:
-        """A slot that LLVM keeps in memory: its address has gone through an assembler statement."""
-        self.entry_lines.append(f"  {name}.memory = alloca {self.slot_type(value)}, align 64")
-        self.entry_lines.append(f'  {name} = call ptr asm "", "=r,0"(ptr {name}.memory)')
+        """A slot that LLVM keeps in memory: the address of all has gone through one assembler statement (one, since a function with
+        cuts passes it at each of its entries)."""
+        if not self._memory_bytes:
+            self._memory_at = len(self.entry_lines)
+            self.entry_lines += ["", '  %slots = call ptr asm "", "=r,0"(ptr %slots.memory)']
+        self.entry_lines.append(f"  {name} = getelementptr i8, ptr %slots, i64 {self._memory_bytes}")
+        size = 4 if self.is_mask(value) else WARP * max(1, WIDTH[self.elems[value.id]] // 8)
+        self._memory_bytes += -(-size // 64) * 64
+        self.entry_lines[self._memory_at] = f"  %slots.memory = alloca [{self._memory_bytes} x i8], align 64"
 
     def test_slot(self, source: int) -> str:
         name = self.test_slots.get(source)
