@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 from anywarp import runtime_paths
+
+TYPE_CHECKING = False  # as in anywarp/__init__.py
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def prepend(folder: str, current: str | None) -> str:
