@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from anywarp.ir.build import parameters
-from anywarp.ir.decode import constant
 from anywarp.ir.flatten import variable_alignment, variable_bytes
+from anywarp.ir.operands import constant
 from anywarp.isa import types
 from anywarp.pipeline import CompiledKernel
 from anywarp.ptx import tree

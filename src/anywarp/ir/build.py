@@ -13,7 +13,7 @@ from typing import Any
 
 from anywarp.analysis import cfg
 from anywarp.ir import builtin, model
-from anywarp.ir.decode import Decoder, RawAddress, RawOperation, RawScalar, access_type
+from anywarp.ir.decode import Decoder, access_type
 from anywarp.ir.flatten import (
     Flat,
     FlatCall,
@@ -28,6 +28,7 @@ from anywarp.ir.flatten import (
 )
 from anywarp.ir.model import Address, Constant, Scalar, Undefined, Value
 from anywarp.ir.names import CallParameter, LabelName, Register, Scope
+from anywarp.ir.operands import RawAddress, RawOperation, RawScalar
 from anywarp.isa import types
 from anywarp.ptx import tree
 from anywarp.ptx.diagnostics import PtxError

@@ -267,6 +267,11 @@ class FunctionDecoder:
             return lambda t: t.registers[index]
         return lambda t: t.registers[index] & mask
 
+    def is_predicate(self, name: str) -> bool | None:
+        """Whether a name is a predicate; None: no register."""
+        slot = self.scope.find(name)
+        return slot.width == 1 if isinstance(slot, Slot) else None
+
     def sources(self, operand: tree.Operand, type: str, count: int) -> list[Reader]:
         """The registers of a vector operand: `{a, b}`, a vector register, or a single one where count is 1."""
         return [self.source(o, type) for o in self._elements(operand, count)]

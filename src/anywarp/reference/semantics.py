@@ -18,9 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anywarp.isa  # noqa: F401  declares every instruction
-from anywarp.isa import base
+from anywarp.isa import base, selection
 from anywarp.ptx import tree
-from anywarp.reference.program import FunctionDecoder, Reader, Slot, Step, Writer
+from anywarp.reference.program import FunctionDecoder, Reader, Step, Writer
 
 if TYPE_CHECKING:
     from anywarp.reference.machine import Thread
@@ -70,69 +70,13 @@ def step_of(decoder: FunctionDecoder, instruction: tree.Instruction) -> Step:
     operands = tree.flat_operands(instruction.operands)
     if operands is not instruction.operands:
         instruction = replace(instruction, operands=operands)
-    candidates = [c for c in base.resolve(instruction.opcode) if _fits(c, instruction.operands)]
-    if not candidates:
+    declared = selection.choose(instruction.opcode, instruction.operands, decoder.is_predicate)
+    if declared is None:
         raise decoder.fail(f"no meaning for '{instruction.mnemonic}' with {len(instruction.operands)} operands")
-    if len(candidates) > 1:
-        candidates.sort(key=lambda c: not _agrees(decoder, c, instruction.operands))
-    return _declared(decoder, candidates[0], instruction)
-
-
-def _agrees(decoder: FunctionDecoder, declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> bool:
-    """Whether predicates stand where a syntax has them, and nowhere else."""
-    for spec, operand in _paired(declared, operands) or []:
-        if isinstance(operand, tree.Register) and not spec.is_address:
-            slot = decoder.scope.find(operand.name)
-            if isinstance(slot, Slot) and (slot.width == 1) != (declared.operand_type(spec.name) == "pred"):
-                return False
-    return True
+    return _declared(decoder, declared, instruction)
 
 
 # ------------------------------------------------------------------------------------------------------- declarations
-
-
-def _fits(declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> bool:
-    """Whether operands suit a syntax by number and kind."""
-    pairs = _paired(declared, operands)
-    if pairs is None:
-        return False
-    for spec, operand in pairs:
-        if operand is None:
-            if not spec.is_optional:
-                return False
-            continue
-        type = declared.operand_type(spec.name)
-        registers = type[1] if isinstance(type, tuple) else 1
-        if isinstance(operand, tree.Vector) and not spec.is_address and len(operand.elements) != registers:
-            return False
-        if not isinstance(operand, tree.Vector | tree.Register) and not spec.is_address and registers > 1:
-            return False
-        if isinstance(operand, tree.Address) != spec.is_address and not (spec.is_address and isinstance(operand, tree.AddressList)):
-            return False
-    return True
-
-
-def _paired(declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> list[tuple[base.OperandSpec, tree.Operand | None]] | None:
-    """Every operand of the syntax with what stands there, None for what is left out; None where the numbers differ."""
-    out: list[tuple[base.OperandSpec, tree.Operand | None]] = []
-    rest = list(operands)
-    missing = sum(not s.is_pair_second for s in declared.form.operands) - len(operands)
-    for spec in declared.form.operands:
-        if spec.is_pair_second:
-            before = out[-1][1]
-            if isinstance(before, tree.Pair):
-                out[-1] = (out[-1][0], before.first)
-                out.append((spec, before.second))
-            else:
-                out.append((spec, None))
-        elif missing > 0 and spec.is_optional:  # those that come first are left out first: `bar.red d, a{, b}, c`
-            missing -= 1
-            out.append((spec, None))
-        else:
-            out.append((spec, rest.pop(0) if rest else None))
-    if rest or any(isinstance(o, tree.Pair) for _, o in out):
-        return None
-    return out
 
 
 def _declared(decoder: FunctionDecoder, declared: base.Instruction, instruction: tree.Instruction) -> Step:
@@ -168,7 +112,7 @@ def _operands(
     readers: list[Reader | list[Reader]] = []
     writers: list[Writer | list[Writer] | None] = []
     mask: Reader | None = None
-    for spec, operand in _paired(declared, instruction.operands) or []:
+    for spec, operand in selection.paired(declared, instruction.operands) or []:
         type = declared.operand_type(spec.name)
         if spec.is_result:
             if operand is None:
