@@ -33,7 +33,7 @@ def _redirect() -> None:
     path = runtime_paths.redirect()
     if path is not None and ctypes.CDLL(path).anywarp_redirect_start() != 0:
         warnings.warn(
-            "modules with the CUDA runtime linked in statically (CuPy) cannot be served in this process: start it with `anywarp run`",
+            "modules with the CUDA runtime linked in statically cannot be served in this process: start it with `anywarp run`",
             RuntimeWarning,
             stacklevel=3,
         )
