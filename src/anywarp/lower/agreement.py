@@ -29,20 +29,24 @@ class Agreement(NamedTuple):
     value: V
 
 
-def agreement(w: ValueEmitter, operand: Any, depth: int = 0) -> Agreement | None:
-    """Scalar code for a predicate's agreement, or None where there is none that is cheap."""
+def agreement(w: ValueEmitter, operand: Any, live: int, depth: int = 0) -> Agreement | None:
+    """Scalar code for a predicate's agreement, or None where there is none that is cheap.
+
+    `live`: the values that are there at the start of the block that is being emitted, as bits by id. Behind a cut, the numbers that a
+    predicate was made from may be gone.
+    """
     held = w.get(operand)
     if held.shape.is_uniform:
         return Agreement(None, held.base)
     definition = operand.definition if type(operand) is Value else None
-    if depth == MAX_DEPTH or not isinstance(definition, Operation) or not _is_at_hand(w, definition):
+    if depth == MAX_DEPTH or not isinstance(definition, Operation) or not _is_at_hand(w, definition, live):
         return None
     op = definition.op
     if isinstance(op, (builtin.Not, logic.Not)):
-        inner = agreement(w, definition.operands[0], depth + 1)
+        inner = agreement(w, definition.operands[0], live, depth + 1)
         return inner and Agreement(inner.agree, w.not_(inner.value))
     if isinstance(op, (logic.And, logic.Or, logic.Xor)) and op.type == "pred":
-        a, b = (agreement(w, o, depth + 1) for o in definition.operands)
+        a, b = (agreement(w, o, live, depth + 1) for o in definition.operands)
         if a is None or b is None:
             return None
         return Agreement(_both(w, a.agree, b.agree), w.binary(op.opcode[0], a.value, b.value))
@@ -51,9 +55,9 @@ def agreement(w: ValueEmitter, operand: Any, depth: int = 0) -> Agreement | None
     return None
 
 
-def _is_at_hand(w: ValueEmitter, definition: Operation) -> bool:
+def _is_at_hand(w: ValueEmitter, definition: Operation, live: int) -> bool:
     """Whether the operands can be read in the block that is being emitted."""
-    readable = (type(i) is not Value or i.id in w.held or i.id in w.crossing for i in definition.inputs())
+    readable = (type(i) is not Value or i.id in w.held or (i.id in w.crossing and live >> i.id & 1) for i in definition.inputs())
     return definition.results[0].id in w.held and all(readable)
 
 

@@ -308,7 +308,7 @@ class ControlEmitter(MemoryEmitter):
                     self.leave_masked(block, [target])
                 self.restore(state)
             return
-        known = agreement(self, t.condition) if is_full else None
+        known = agreement(self, t.condition, self._live_at(block)) if is_full else None
         if known is not None and known.agree is not None:
             self._branch_on_agreement(block, t, known.agree, known.value)
             return
@@ -329,6 +329,13 @@ class ControlEmitter(MemoryEmitter):
         not_taken = self.xor(taken, self.active)
         self.go_masked(block, [(t.if_true, taken), (t.if_false, not_taken)])
         self._leave_after_split(block, [t.if_true, t.if_false], is_full)
+
+    def _live_at(self, block: Block) -> int:
+        """The values that are there at a block's start, as bits by id."""
+        live = self.recompute.live_in()[block.index]
+        for phi in block.phis:
+            live |= 1 << phi.result.id
+        return live
 
     def _branch_on_agreement(self, block: Block, t: Branch, agree: V, value: V) -> None:
         """A full warp's branch where scalar code tells whether all lanes go the same way."""
