@@ -1,9 +1,9 @@
 """cuda.bindings.runtime: its calls go to our libcudart, not to the CUDA runtime inside the package.
 
-The module `cuda.bindings._internal.runtime` has NVIDIA's runtime linked in, with its symbols stripped, so src/runtime/redirect finds nothing
-in it. It hands its functions to the package's other modules as Cython modules do: capsules with addresses in `__pyx_capi__`, read when such
-a module is imported (`cdef extern` sharing, Cython's documentation, "Sharing declarations between Cython modules"). Between the two, `redirect`
-puts the addresses of our functions into the capsules; the types stay what they are.
+The module `cuda.bindings._internal.runtime` has NVIDIA's runtime linked in, with its symbols stripped, so src/runtime/redirect finds
+nothing in it. It hands its functions to the package's other modules as Cython modules do: capsules with addresses in `__pyx_capi__`, read
+when such a module is imported (Cython's documentation, "Sharing declarations between Cython modules"). Between the two, `redirect` puts
+the addresses of our functions into the capsules; the types stay what they are.
 """
 
 from __future__ import annotations
