@@ -116,7 +116,11 @@ class WmmaFloat(WmmaProduct, FloatProduct):
 class WmmaDouble(WmmaProduct):
     """wmma.mma of f64 matrices: a chain of fused multiply-adds"""
 
-    syntax = "wmma.mma.sync.aligned.alayout.blayout.m8n8k4{.rnd}.f64.f64.f64.f64 d, a, b, c"
+    # nvcc writes the rounding mode at the end, the manual before the types.
+    syntax = (
+        "wmma.mma.sync.aligned.alayout.blayout.m8n8k4{.rnd}.f64.f64.f64.f64 d, a, b, c",
+        "wmma.mma.sync.aligned.alayout.blayout.m8n8k4.f64.f64.f64.f64.rnd d, a, b, c",
+    )
     modifiers = {"alayout": "row col", "blayout": "row col", "rnd": "rn rz rm rp"}
     since = (7, 0)
     target = 80
