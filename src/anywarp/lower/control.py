@@ -167,7 +167,8 @@ class ControlEmitter(MemoryEmitter):
     def operation(self, op: Operation, block: Block, is_full: bool) -> None:
         declaration = op.op
         if isinstance(declaration, Lane):
-            self.lane_operation(op)
+            if op.results[0].id not in self.invariants:
+                self.lane_operation(op)
         elif declaration.is_cut:
             self._cut(op, block, is_full)
         elif isinstance(declaration, Warp):

@@ -19,7 +19,9 @@ from anywarp.isa.stack import STACK_BYTES
 from anywarp.lower import atomics, calls
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
+from anywarp.lower.invariants import invariant_operations
 from anywarp.transform.fold_known_numbers import fold_known_numbers
+from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
 CTAS_TOGETHER = 64  # at most, of one row of the grid; 2D stencil in C++: 3.2 ms one by one, 2.8 with 2, 2.3 with 4, 1.8 with 64
@@ -49,6 +51,8 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
     if not function.is_irreducible:
         shapes = analyse(function, variant)
         if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
+            if not is_probing:
+                merge_neighbouring_loads(function, shapes)
             return KernelEmitter(Module(features), function, shapes, variant + probing).emit()
     from anywarp.lower.dispatch import DispatchEmitter
 
@@ -255,6 +259,7 @@ class KernelEmitter(ControlEmitter):
 
     def _body(self) -> list[str]:
         """The function's text; the blocks come first, since they tell what the entry must prepare."""
+        invariants = [] if self.is_stepped else self._emit_invariants()
         self.emit_blocks()
         blocks = self.lines
         self.lines = []
@@ -265,7 +270,7 @@ class KernelEmitter(ControlEmitter):
         if self.is_stepped:
             self._stepped_entry()
         else:
-            self._straight_entry()
+            self._straight_entry(invariants)
         start = self.lines
         self.lines = []
         self._start_of_warp()
@@ -324,7 +329,19 @@ class KernelEmitter(ControlEmitter):
             v = self.load("ptr", 1, self.warp_pointer(field), 8)
             self.line(f"{name} = getelementptr i8, ptr {v.name}, i64 0")
 
-    def _straight_entry(self) -> None:
+    def _emit_invariants(self) -> list[str]:
+        """The code of what is the same for all threads; it belongs into the entry block."""
+        crossing, self.crossing = self.crossing, set()
+        for op in invariant_operations(self.function, self.shapes):
+            self.debug = self.location(op.line)
+            self.lane_operation(op)
+            self.invariants.update({r.id: self.held[r.id].base for r in op.results})
+        code, self.lines = self.lines, []
+        self.held, self.debug = {}, ""
+        self.crossing = crossing | self.invariants.keys()
+        return code
+
+    def _straight_entry(self, invariants: list[str]) -> None:
         """The loops over CTAs and, inside, warps; ends at the start of a warp."""
         warps = self.cta_field("warps")
         local = self.load("ptr", 1, self.offset(warps, abi.WARP_STATE.offset("local")), 8)
@@ -337,6 +354,7 @@ class KernelEmitter(ControlEmitter):
         start = [self.trunc(v, "i32") for v in start]
         self._grid = [self.trunc(v, "i32") for v in grid]
         self._warps_of_cta = self.launch_field("warps")
+        self.lines += invariants
         self.jump("cta.before")
         self.label("cta.before")
         self.jump("cta.loop")

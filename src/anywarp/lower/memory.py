@@ -25,6 +25,7 @@ from anywarp.lower import pattern
 from anywarp.lower.alignment import call_misaligned
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_store_each, call_store_some, load_each, store_each
+from anywarp.lower.offsets import fold_constants
 from anywarp.lower.prefetch import Prefetch
 from anywarp.lower.values import Held, ValueEmitter
 
@@ -35,6 +36,7 @@ class Place:
 
     shape: Shape
     pointer: V  # of shape.rows lanes
+    row: Callable[[int], V]  # one of them: the constant offset can then be part of the access
     condition: V | None
     lanes: Callable[[], V]  # 32 pointers, exact
     space: str
@@ -63,33 +65,34 @@ class MemoryEmitter(ValueEmitter):
 
     def place(self, space: str, address: Address) -> Place:
         """The place of an access in a state space ("" or "generic", "global", "const", "param", "shared", "local")."""
+        address = fold_constants(self, address)
         held = self.get(address.base)
         shape = held.shape
         block_base, block_bytes = (self.local_base, self.local_bytes) if space == "local" else (self.argument_base, self.argument_bytes)
 
-        def pointers(v: V, rows: int) -> V:
+        def without_offset(v: V, rows: int) -> V:
             if space == "shared::cluster":
                 window = self.trunc(v, "i32") if v.bits > 32 else v
                 return self.cluster_pointers(self.add(window, self.const("i32", address.offset)) if address.offset else window)
             if space.startswith("shared"):
                 wide = self.sext(self.trunc(v, "i32") if v.bits > 32 else v, "i64")
-                if address.offset:
-                    wide = self.add(wide, self.const("i64", address.offset))
                 return self.offset(self.shared_base, wide)
             wide = self.zext(v, "i64") if v.bits < 64 else v
             if space in ("local", "argument"):
-                if address.offset:
-                    wide = self.add(wide, self.const("i64", address.offset))
                 per_row = WARP // rows
                 blocks = self.lane_constants("i64", [block_bytes * r * per_row for r in range(rows)]) if rows > 1 else None
                 if blocks is not None:
                     wide = self.add(wide, blocks)
                 return self.offset(block_base, wide)
-            pointer = self.convert("inttoptr", wide, "ptr")
-            return self.offset(pointer, address.offset) if pointer.n == 1 else self._offset_lanes(pointer, address.offset)
+            return self.convert("inttoptr", wide, "ptr")
+
+        far = 0 if space == "shared::cluster" else address.offset
 
         def lanes() -> V:
-            return pointers(self.cast(self.vector(address.base), f"i{held.base.bits}"), WARP)
+            return self._offset_lanes(without_offset(self.cast(self.vector(address.base), f"i{held.base.bits}"), WARP), far)
+
+        def row(r: int) -> V:
+            return self.offset(self.extract(first, r), far)
 
         def numbers(v: V) -> V:
             return self.add(v, self.const(v.elem, address.offset)) if address.offset else v
@@ -99,7 +102,9 @@ class MemoryEmitter(ValueEmitter):
         base = self.cast(held.base, f"i{held.base.bits}")
         if space in ("local", "argument"):
             shape = Shape(shape.rows, 0 if shape.rows == WARP else shape.stride + block_bytes, 1, shape.deviation)
-        return Place(shape, pointers(base, base.n), self.test(held.shape), lanes, space, held, address.offset, numbers)
+        first = without_offset(base, base.n)
+        pointer = self._offset_lanes(first, far)
+        return Place(shape, pointer, row, self.test(held.shape), lanes, space, held, address.offset, numbers)
 
     def _probe(self, pointers: V) -> None:
         """Shows the runtime where each active lane is about to access memory."""
@@ -297,6 +302,12 @@ class MemoryEmitter(ValueEmitter):
             return fast()
         return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, volatile, is_cold=True), likely=True)
 
+    def load_neighbours(self, space: str, address: Address, elem: str, count: int) -> list[V]:
+        """As `load_lanes`, from addresses that vary and are multiples of one element's size only."""
+        place = self.place(space, address)
+        self.check_alignment(place, SIZES[elem])
+        return self._gather(place.lanes(), elem, count, False)
+
     def _load_shaped(self, place: Place, elem: str, count: int, volatile: bool) -> list[V]:
         size = SIZES[elem]
         shape = place.shape
@@ -322,7 +333,7 @@ class MemoryEmitter(ValueEmitter):
             if shape.stride == size * count and (count == 1 or self.is_full):
                 return self._load_rows(place, elem, size, count, volatile)
             if shape.stride == 0:
-                parts = [[self.load(elem, 1, self.offset(self.extract(place.pointer, r), size * i), size, volatile=volatile)
+                parts = [[self.load(elem, 1, self.offset(place.row(r), size * i), size, volatile=volatile)
                           for r in range(shape.rows)] for i in range(count)]  # fmt: skip
                 return [self.concat(p) for p in parts]
         if shape.stride == 0 and not shape.is_varying:
@@ -367,7 +378,7 @@ class MemoryEmitter(ValueEmitter):
         rows = []
         n = shape.row_lanes * count
         for r in range(shape.rows):
-            rows.append(self.load(elem, n, self.extract(place.pointer, r), size, volatile=volatile))
+            rows.append(self.load(elem, n, place.row(r), size, volatile=volatile))
         if count == 1:
             return [self.concat(rows)]
         return self._deinterleave(rows, count)
@@ -441,12 +452,12 @@ class MemoryEmitter(ValueEmitter):
                 whole = values[0]()
                 for r in range(shape.rows):
                     part = whole if shape.rows == 1 else self.shuffle(whole, None, range(r * shape.row_lanes, (r + 1) * shape.row_lanes))
-                    self.store(part, self.extract(place.pointer, r), size, volatile)
+                    self.store(part, place.row(r), size, volatile)
             else:
                 joined = self.concat([self.broadcast(v(), WARP) for v in values] + [values[-1]()] * (0 if count & (count - 1) == 0 else 1))
                 for r in range(shape.rows):
                     lanes = [c * WARP + lane for lane in range(r * shape.row_lanes, (r + 1) * shape.row_lanes) for c in range(count)]
-                    self.store(self.shuffle(joined, None, lanes), self.extract(place.pointer, r), size, volatile)
+                    self.store(self.shuffle(joined, None, lanes), place.row(r), size, volatile)
             return
         at = self._window(place, size, count) if self._may_blend(place, elem, volatile) else None
         if at is not None and at.is_apart:

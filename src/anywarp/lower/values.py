@@ -42,6 +42,7 @@ class ValueEmitter(WarpEmitter):
         super().__init__(module, launch, cta, warp)
         self.function, self.shapes = function, shapes
         self.held: dict[int, Held] = {}  # of the block copy being emitted
+        self.invariants: dict[int, V] = {}  # uniform values by id that are there in every block
         self.tests: dict[int, V] = {}  # i1 by id of the widening operation's result
         self.slots: dict[int, str] = {}
         self.test_slots: dict[int, str] = {}
@@ -50,6 +51,7 @@ class ValueEmitter(WarpEmitter):
         self._memory_at, self._memory_bytes = 0, 0  # slots that LLVM keeps in memory: the line that reserves them, and how much
         self.blend_slots = False  # whether a slot keeps the values of lanes that are not active
         self.crossing: set[int] = set()
+        self.home: dict[int, int] = {}  # the block of each value's definition
         self._choose_elements()
         self._find_crossing()
 
@@ -74,7 +76,7 @@ class ValueEmitter(WarpEmitter):
 
     def _find_crossing(self) -> None:
         """Values that are used in a block other than their own, and what tests of affine shapes are made of."""
-        home: dict[int, int] = {}
+        home = self.home
         for block in self.function.blocks:
             for phi in block.phis:
                 home[phi.result.id] = block.index
@@ -190,7 +192,8 @@ class ValueEmitter(WarpEmitter):
         if type(operand) is Value:
             held = self.held.get(operand.id)
             if held is None:
-                held = self.held[operand.id] = Held(self.shapes.of[operand.id], self.read_slot(operand), operand)
+                base = self.invariants.get(operand.id)
+                held = self.held[operand.id] = Held(self.shapes.of[operand.id], base or self.read_slot(operand), operand)
             return held
         if type(operand) is Constant:
             return Held(self.shapes.shape(operand), self.const(f"i{operand.width}", operand.value), None)
