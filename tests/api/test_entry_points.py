@@ -94,12 +94,12 @@ def test_what_is_not_implemented_says_so_once(program: Callable[..., str]) -> No
         """
         check(cuda.cuInit(0))
         for _ in range(3):
-            print(error(cuda.cuGraphicsUnregisterResource(None)))
+            print(error(cuda.cuVDPAUGetDevice(None, 0, None)))
         """,
         merge_stderr=True,
     )
     assert text.count("CUDA_ERROR_NOT_SUPPORTED") == 3
-    assert text.count("cuGraphicsUnregisterResource is not implemented") == 1
+    assert text.count("cuVDPAUGetDevice is not supported: needs VDPAU surfaces") == 1
 
 
 def test_trace_shows_arguments_outputs_and_result(program: Callable[..., str]) -> None:

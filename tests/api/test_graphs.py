@@ -218,14 +218,13 @@ def test_memory_nodes(cuda: Driver) -> None:
 
 
 def test_capture(cuda: Driver) -> None:
-    stream, graph, address = new_stream(cuda), c_void_p(), cuda.upload(bytes(64))
+    stream, graph, address, target = new_stream(cuda), c_void_p(), cuda.upload(bytes(64)), cuda.upload(bytes(64))
     add = cuda.function(cuda.module(ADD), "add")
     assert status(cuda, stream) == NONE
     cuda.check(cuda.cuStreamBeginCapture_v2(stream, 0))
     assert status(cuda, stream) == ACTIVE
     cuda.check(cuda.cuMemsetD32Async(address, 40, 16, stream))
     cuda.check(cuda.launch(add, 1, 16, c_ulonglong(address), c_uint(16), c_uint(2), stream=stream))
-    target = cuda.upload(bytes(64))
     cuda.check(cuda.cuMemcpyDtoDAsync_v2(target, address, 64, stream))
     cuda.check(cuda.cuStreamEndCapture(stream, byref(graph)))
     assert status(cuda, stream) == NONE
@@ -239,12 +238,13 @@ def test_capture(cuda: Driver) -> None:
 
 
 def test_capture_info(cuda: Driver) -> None:
+    address = cuda.alloc(4)
     stream, state, identity = new_stream(cuda), c_int(), c_ulonglong()
     graph, nodes, count = c_void_p(), c_void_p(), c_size_t()
     cuda.check(cuda.cuStreamGetCaptureInfo_v2(stream, byref(state), byref(identity), byref(graph), byref(nodes), byref(count)))
     assert state.value == NONE
     cuda.check(cuda.cuStreamBeginCapture_v2(stream, 0))
-    cuda.check(cuda.cuMemsetD32Async(cuda.alloc(4), 1, 1, stream))
+    cuda.check(cuda.cuMemsetD32Async(address, 1, 1, stream))
     cuda.check(cuda.cuStreamGetCaptureInfo_v3(stream, byref(state), byref(identity), byref(graph), byref(nodes), None, byref(count)))
     assert (state.value, count.value) == (ACTIVE, 1)
     assert identity.value > 0 and graph.value and nodes.value
@@ -271,11 +271,12 @@ def test_capture_over_two_streams(cuda: Driver) -> None:
 
 @pytest.mark.parametrize("call", ["cuStreamSynchronize", "cuStreamQuery"])
 def test_waiting_in_a_capture_invalidates_it(cuda: Driver, call: str) -> None:
+    address = cuda.alloc(4)
     stream, graph = new_stream(cuda), c_void_p(7)
     cuda.check(cuda.cuStreamBeginCapture_v2(stream, 0))
     cuda.expect("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", getattr(cuda, call)(stream))
     assert status(cuda, stream) == INVALIDATED
-    cuda.expect("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", cuda.cuMemsetD32Async(cuda.alloc(4), 1, 1, stream))
+    cuda.expect("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", cuda.cuMemsetD32Async(address, 1, 1, stream))
     cuda.expect("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", cuda.cuStreamEndCapture(stream, byref(graph)))
     assert graph.value is None
     assert status(cuda, stream) == NONE
@@ -283,6 +284,7 @@ def test_waiting_in_a_capture_invalidates_it(cuda: Driver, call: str) -> None:
 
 
 def test_capture_errors(cuda: Driver) -> None:
+    address = cuda.alloc(4)
     stream, other, graph, event = new_stream(cuda), new_stream(cuda), c_void_p(), new_event(cuda)
     cuda.expect("CUDA_ERROR_ILLEGAL_STATE", cuda.cuStreamEndCapture(stream, byref(graph)))
     cuda.expect("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", cuda.cuStreamBeginCapture_v2(None, 0))
@@ -291,7 +293,7 @@ def test_capture_errors(cuda: Driver) -> None:
     cuda.expect("CUDA_ERROR_ILLEGAL_STATE", cuda.cuStreamBeginCapture_v2(stream, 0))
     cuda.check(cuda.cuEventRecord(event, stream))
     cuda.check(cuda.cuStreamWaitEvent(other, event, 0))
-    cuda.check(cuda.cuMemsetD32Async(cuda.alloc(4), 1, 1, other))
+    cuda.check(cuda.cuMemsetD32Async(address, 1, 1, other))
     cuda.expect("CUDA_ERROR_STREAM_CAPTURE_UNJOINED", cuda.cuStreamEndCapture(stream, byref(graph)))
     # Work that was enqueued outside cannot be waited for.
     cuda.check(cuda.cuEventRecord(event, other))
@@ -386,3 +388,35 @@ def test_parameters_of_any_node(cuda: Driver) -> None:
     assert word(cuda, address) == 44
     p.type = 99
     cuda.expect("CUDA_ERROR_NOT_SUPPORTED", cuda.cuGraphAddNode_v2(byref(made), graph, None, None, 0, byref(p)))
+
+
+def test_allocating_spoils_captures_that_are_not_relaxed(cuda: Driver) -> None:
+    stream, graph, address, mode = new_stream(cuda), c_void_p(), c_ulonglong(), c_int(2)
+    strict = "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
+    cuda.check(cuda.cuStreamBeginCapture_v2(stream, 2))  # relaxed
+    cuda.check(cuda.cuMemAlloc_v2(byref(address), 64))
+    cuda.check(cuda.cuStreamEndCapture(stream, byref(graph)))
+    for kind in (0, 1):  # global, this thread's
+        cuda.check(cuda.cuStreamBeginCapture_v2(stream, kind))
+        cuda.expect(strict, cuda.cuMemFree_v2(address))
+        assert status(cuda, stream) == INVALIDATED
+        cuda.expect("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", cuda.cuStreamEndCapture(stream, byref(graph)))
+    for kind, expected in ((0, strict), (1, "CUDA_SUCCESS")):  # another thread sees global captures only
+        seen: list[int] = []
+
+        def elsewhere(seen: list[int] = seen) -> None:
+            other = c_ulonglong()
+            cuda.check(cuda.cuCtxSetCurrent(cuda.context))
+            seen.append(cuda.cuMemAlloc_v2(byref(other), 64))
+
+        cuda.check(cuda.cuStreamBeginCapture_v2(stream, kind))
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert [cuda.name_of(r) for r in seen] == [expected]
+        cuda.cuStreamEndCapture(stream, byref(graph))
+    cuda.check(cuda.cuThreadExchangeStreamCaptureMode(byref(mode)))  # this thread knows what it does
+    cuda.check(cuda.cuStreamBeginCapture_v2(stream, 0))
+    cuda.check(cuda.cuMemFree_v2(address))
+    cuda.check(cuda.cuStreamEndCapture(stream, byref(graph)))
+    cuda.check(cuda.cuThreadExchangeStreamCaptureMode(byref(mode)))

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "cudart/device.h"
 #include "cudart/registration.h"
@@ -69,6 +70,19 @@ cudaError_t launchKernelExC(const cudaLaunchConfig_t* config, const void* functi
   CUDART_TRY(convert(*config, default_stream, &c));
   const CUresult result = cuLaunchKernelEx(&c, f, arguments, nullptr);
   return result == CUDA_SUCCESS ? cudaSuccess : launch_error(result, config->gridDim, config->blockDim);
+}
+
+cudaError_t launchCooperativeKernelMultiDevice(cudaLaunchParams* launches, unsigned count, unsigned flags) {
+  if (!launches || count == 0) return cudaErrorInvalidValue;
+  std::vector<CUDA_LAUNCH_PARAMS> converted;
+  for (unsigned i = 0; i < count; ++i) {
+    const cudaLaunchParams& p = launches[i];
+    if (p.sharedMem > std::numeric_limits<unsigned>::max()) return cudaErrorInvalidValue;
+    CUfunction f = nullptr;
+    CUDART_TRY(find_function(p.func, &f));
+    converted.push_back({f, p.gridDim.x, p.gridDim.y, p.gridDim.z, p.blockDim.x, p.blockDim.y, p.blockDim.z, static_cast<unsigned>(p.sharedMem), p.stream, p.args});
+  }
+  return error_of(cuLaunchCooperativeKernelMultiDevice(converted.data(), count, flags));
 }
 
 cudaError_t funcSetCacheConfig(const void* function, cudaFuncCache config) {

@@ -8,6 +8,7 @@ namespace anywarp::cudart {
 cudaError_t launchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared_bytes, cudaStream_t stream);
 cudaError_t launchKernelExC(const cudaLaunchConfig_t* config, const void* function, void** arguments, cudaStream_t default_stream);
 cudaError_t launchCooperativeKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared_bytes, cudaStream_t stream);
+cudaError_t launchCooperativeKernelMultiDevice(cudaLaunchParams* launches, unsigned count, unsigned flags);
 cudaError_t funcSetCacheConfig(const void* function, cudaFuncCache config);
 cudaError_t funcSetSharedMemConfig(const void* function, cudaSharedMemConfig config);
 cudaError_t funcGetAttributes(cudaFuncAttributes* attributes, const void* function);

@@ -39,4 +39,15 @@ cudaError_t graphExecMemcpyNodeSetParamsFromSymbol(cudaGraphExec_t exec, cudaGra
                                                    size_t offset, cudaMemcpyKind kind);
 cudaError_t graphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const cudaMemsetParams* p);
 
+// Nodes of any type (graph_generic.cpp).
+cudaError_t graphAddNode_v1(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, size_t count, cudaGraphNodeParams* p);
+cudaError_t graphAddNode_v2(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, const cudaGraphEdgeData* data, size_t count,
+                            cudaGraphNodeParams* p);
+cudaError_t graphNodeSetParams(cudaGraphNode_t node, cudaGraphNodeParams* p);
+cudaError_t graphNodeGetParams(cudaGraphNode_t node, cudaGraphNodeParams* p);
+cudaError_t graphExecNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraphNodeParams* p);
+cudaError_t graphConditionalHandleCreate(cudaGraphConditionalHandle* handle, cudaGraph_t graph, unsigned default_value, unsigned flags);
+cudaError_t graphConditionalHandleCreate_v2(cudaGraphConditionalHandle* handle, cudaGraph_t graph, cudaExecutionContext_t context, unsigned default_value,
+                                            unsigned flags);
+
 }  // namespace anywarp::cudart

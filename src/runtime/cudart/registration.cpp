@@ -41,11 +41,18 @@ struct Variable {
   std::string name;
 };
 
+struct Texture {
+  FatBinary* binary = nullptr;
+  std::string name;
+  bool normalized = false;
+};
+
 // Made by the first constructor of the program that registers something, and never destroyed: programs launch from destructors too.
 struct Registry {
   std::shared_mutex mutex;  // guards what follows
   std::unordered_map<const void*, std::unique_ptr<Function>> functions;
   std::unordered_map<const void*, Variable> variables;
+  std::unordered_map<const void*, Texture> textures;  // and surfaces
   std::unordered_set<FatBinary*> binaries;
   std::unordered_set<const void*> handles;                   // kernels and functions that were given out as handles
   std::unordered_map<const void*, const void*> hosts;  // of a kernel's handle its stand-in
@@ -142,6 +149,7 @@ void unregisterFatBinary(void** handle) {
       return true;
     });
     std::erase_if(r.variables, [&](const auto& entry) { return entry.second.binary == binary; });
+    std::erase_if(r.textures, [&](const auto& entry) { return entry.second.binary == binary; });
   }
   if (binary->library) cuLibraryUnload(binary->library);  // at exit the driver may be gone: then there is nothing to unload
   delete binary;
@@ -164,6 +172,16 @@ void registerManagedVar(void** handle, void** host, char*, const char* name, int
   FatBinary* binary = binary_of(handle);
   const std::lock_guard lock(binary->mutex);
   binary->managed.push_back({name, host});
+}
+
+void registerTexture(void** handle, const textureReference* host, const void**, const char* name, int, int normalized, int) {
+  const std::lock_guard lock(registry().mutex);
+  registry().textures[host] = {binary_of(handle), name, normalized != 0};
+}
+
+void registerSurface(void** handle, const surfaceReference* host, const void**, const char* name, int, int) {
+  const std::lock_guard lock(registry().mutex);
+  registry().textures[host] = {binary_of(handle), name, false};
 }
 
 char initModule(void** handle) {
@@ -248,6 +266,42 @@ cudaError_t find_variable(const void* symbol, CUdeviceptr* device_address, size_
   CUDART_TRY(load(*binary, &library));
   const CUresult result = cuLibraryGetGlobal(device_address, bytes, library, name.c_str());
   return result == CUDA_ERROR_NOT_FOUND ? cudaErrorInvalidSymbol : error_of(result);
+}
+
+namespace {
+
+// The module of the current context that holds a registered texture or surface.
+cudaError_t module_of(const void* host, cudaError_t unknown, Texture* texture, CUmodule* module) {
+  {
+    Registry& r = registry();
+    const std::shared_lock lock(r.mutex);
+    const auto found = r.textures.find(host);
+    if (found == r.textures.end()) return unknown;
+    *texture = found->second;
+  }
+  CUDART_TRY(use_context());
+  CUlibrary library = nullptr;
+  CUDART_TRY(load(*texture->binary, &library));
+  return error_of(cuLibraryGetModule(module, library));
+}
+
+}  // namespace
+
+cudaError_t find_texture(const textureReference* host, CUtexref* reference, bool* normalized) {
+  Texture texture;
+  CUmodule module = nullptr;
+  CUDART_TRY(module_of(host, cudaErrorInvalidTexture, &texture, &module));
+  *normalized = texture.normalized;
+  const CUresult result = cuModuleGetTexRef(reference, module, texture.name.c_str());
+  return result == CUDA_ERROR_NOT_FOUND ? cudaErrorInvalidTexture : error_of(result);
+}
+
+cudaError_t find_surface(const surfaceReference* host, CUsurfref* reference) {
+  Texture surface;
+  CUmodule module = nullptr;
+  CUDART_TRY(module_of(host, cudaErrorInvalidSurface, &surface, &module));
+  const CUresult result = cuModuleGetSurfRef(reference, module, surface.name.c_str());
+  return result == CUDA_ERROR_NOT_FOUND ? cudaErrorInvalidSurface : error_of(result);
 }
 
 void forget_loaded_variables() {

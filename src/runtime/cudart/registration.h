@@ -19,6 +19,9 @@ void registerFunction(void** handle, const char* host, char* device_name, const 
                       dim3* grid, int* warp_size);
 void registerVar(void** handle, char* host, char* device_name, const char* name, int external, size_t bytes, int constant, int global);
 void registerManagedVar(void** handle, void** host, char* device_name, const char* name, int external, size_t bytes, int constant, int global);
+void registerTexture(void** handle, const textureReference* host, const void** device_address, const char* name, int dimensions, int normalized,
+                     int external);
+void registerSurface(void** handle, const surfaceReference* host, const void** device_address, const char* name, int dimensions, int external);
 char initModule(void** handle);
 unsigned pushCallConfiguration(dim3 grid, dim3 block, size_t shared_bytes, CUstream_st* stream);
 cudaError_t popCallConfiguration(dim3* grid, dim3* block, size_t* shared_bytes, void* stream);
@@ -35,6 +38,10 @@ void* host_of(CUfunction function);
 
 // A variable's device address and size, by its stand-in; a context is current afterwards. cudaErrorInvalidSymbol.
 cudaError_t find_variable(const void* symbol, CUdeviceptr* device_address, size_t* bytes);
+// The driver's reference of a texture or surface that the program registered, in the current context. `normalized`: it was declared to be read as
+// normalized floats. cudaErrorInvalidTexture, cudaErrorInvalidSurface.
+cudaError_t find_texture(const textureReference* host, CUtexref* reference, bool* normalized);
+cudaError_t find_surface(const surfaceReference* host, CUsurfref* reference);
 // The device has been reset: managed variables have no addresses until they are loaded again.
 void forget_loaded_variables();
 

@@ -1,5 +1,6 @@
 #include "driver/context.h"
 
+#include "driver/coredump.h"
 #include "driver/device.h"
 #include "driver/ipc.h"
 #include "driver/memory_pool.h"
@@ -51,7 +52,16 @@ bool are_context_flags(unsigned flags) {
          (schedule == CU_CTX_SCHED_AUTO || schedule == CU_CTX_SCHED_SPIN || schedule == CU_CTX_SCHED_YIELD || schedule == CU_CTX_SCHED_BLOCKING_SYNC);
 }
 
-CUctx_st* top_context() { return t_stack.empty() ? nullptr : t_stack.back(); }
+namespace {
+
+// The context that a handle stands for.
+CUctx_st* actual(CUctx_st* context) { return context && context->magic == Magic::context && context->target ? context->target : context; }
+
+}  // namespace
+
+CUctx_st* top_context() { return t_stack.empty() ? nullptr : actual(t_stack.back()); }
+
+CUgreenCtx top_green_context() { return t_stack.empty() || t_stack.back()->magic != Magic::context ? nullptr : t_stack.back()->green; }
 
 void start_context(CUctx_st& context) {
   for (int limit = 0; limit < 16; ++limit) context.limits[limit] = default_limit(static_cast<CUlimit>(limit));
@@ -85,8 +95,11 @@ void stop_context(CUctx_st& context) {
 CUresult check_context(CUctx_st* context) {
   if (!context) return CUDA_ERROR_INVALID_CONTEXT;
   if (context->magic != Magic::context) return context->magic == Magic::dead ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_ERROR_INVALID_CONTEXT;
+  if (context->target) return check_context(context->target);
   if (!context->engine) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-  return api(context->engine->status());
+  const Result state = context->engine->status();
+  if (state != Result::success) report_context_error(*context);
+  return api(state);
 }
 
 CUresult current_context(CUctx_st** out) {
@@ -114,7 +127,7 @@ CUresult ctxCreate_v4(CUcontext* context, CUctxCreateParams* parameters, unsigne
 CUresult ctxDestroy(CUcontext context) {
   if (!context) return CUDA_ERROR_INVALID_CONTEXT;
   if (context->magic == Magic::dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-  if (!is_valid(context) || context->primary) return CUDA_ERROR_INVALID_CONTEXT;
+  if (!is_valid(context) || context->primary || context->target) return CUDA_ERROR_INVALID_CONTEXT;
   if (!t_stack.empty() && t_stack.back() == context) t_stack.pop_back();
   stop_context(*context);
   context->magic = Magic::dead;
@@ -123,7 +136,7 @@ CUresult ctxDestroy(CUcontext context) {
 
 CUresult ctxPushCurrent(CUcontext context) {
   if (!context || context->magic != Magic::context) return CUDA_ERROR_INVALID_CONTEXT;
-  if (!context->engine) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+  if (!actual(context)->engine) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
   t_stack.push_back(context);
   return CUDA_SUCCESS;
 }
@@ -137,7 +150,7 @@ CUresult ctxPopCurrent(CUcontext* context) {
 
 CUresult ctxSetCurrent(CUcontext context) {
   if (context && context->magic != Magic::context) return CUDA_ERROR_INVALID_CONTEXT;
-  if (context && !context->engine) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+  if (context && !actual(context)->engine) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
   if (!t_stack.empty()) t_stack.pop_back();
   if (context) t_stack.push_back(context);
   return CUDA_SUCCESS;
@@ -145,7 +158,7 @@ CUresult ctxSetCurrent(CUcontext context) {
 
 CUresult ctxGetCurrent(CUcontext* context) {
   if (!context) return CUDA_ERROR_INVALID_VALUE;
-  *context = top_context();
+  *context = t_stack.empty() ? nullptr : t_stack.back();
   return CUDA_SUCCESS;
 }
 
@@ -190,6 +203,7 @@ CUresult ctxSynchronize_v1() { return ctxSynchronize_v2(nullptr); }
 
 CUresult ctxSynchronize_v2(CUcontext context) {
   if (!context) context = top_context();
+  context = actual(context);
   ANYWARP_TRY(check_context(context));
   if (is_capturing(*context)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   const Result result = context->engine->synchronize();
@@ -300,6 +314,7 @@ CUresult ctxGetExecAffinity(CUexecAffinityParam* affinity, CUexecAffinityType ty
 CUresult ctxRecordEvent(CUcontext context, CUevent event) {
   if (!is_valid(event)) return CUDA_ERROR_INVALID_HANDLE;
   if (!context) context = top_context();
+  context = actual(context);
   ANYWARP_TRY(check_context(context));
   if (event->context != context) return CUDA_ERROR_INVALID_HANDLE;
   if (is_capturing(*context)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
@@ -317,6 +332,7 @@ CUresult ctxRecordEvent(CUcontext context, CUevent event) {
 CUresult ctxWaitEvent(CUcontext context, CUevent event) {
   if (!is_valid(event)) return CUDA_ERROR_INVALID_HANDLE;
   if (!context) context = top_context();
+  context = actual(context);
   ANYWARP_TRY(check_context(context));
   if (is_capturing(*context)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   ANYWARP_TRY(api(context->engine->legacy()->wait(event->event)));

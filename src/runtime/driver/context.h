@@ -41,8 +41,10 @@ bool are_context_flags(unsigned flags);
 // modules and memory.
 void start_context(CUctx_st& context);
 void stop_context(CUctx_st& context);
-// The top of the calling thread's stack, unchecked; null if it is empty.
+// The top of the calling thread's stack, unchecked; null if it is empty. Of a green context's stand-in the primary context.
 CUctx_st* top_context();
+// The green context whose stand-in is current, or null.
+CUgreenCtx top_green_context();
 
 inline constexpr int kLeastPriority = 0, kGreatestPriority = -5;
 

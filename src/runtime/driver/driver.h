@@ -2,7 +2,9 @@
 // src/anywarp/api/implemented.py derives from the symbols; declaring one there is all it takes to make it implemented.
 #pragma once
 
+#include "driver/async_notification.h"
 #include "driver/context.h"
+#include "driver/coredump.h"
 #include "driver/device.h"
 #include "driver/entry_point.h"
 #include "driver/error.h"
@@ -12,6 +14,8 @@
 #include "driver/external.h"
 #include "driver/graph.h"
 #include "driver/graph_conditional.h"
+#include "driver/graphics.h"
+#include "driver/green_context.h"
 #include "driver/initialization.h"
 #include "driver/ipc.h"
 #include "driver/library.h"
@@ -33,5 +37,6 @@
 #include "driver/stream_memory.h"
 #include "driver/tensor_map.h"
 #include "driver/texture_object.h"
+#include "driver/texture_reference.h"
 #include "driver/unified_addressing.h"
 #include "driver/virtual_memory.h"

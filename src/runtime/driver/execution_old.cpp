@@ -54,6 +54,43 @@ CUresult paramSeti(CUfunction function, int offset, unsigned value) { return set
 CUresult paramSetf(CUfunction function, int offset, float value) { return set(function, offset, &value, sizeof value); }
 CUresult paramSetv(CUfunction function, int offset, void* value, unsigned bytes) { return set(function, offset, value, bytes); }
 
+// The same kernel on several devices. Barriers across them (multi-grid groups) went with CUDA 13; what is left is that no kernel begins before
+// the streams of all are free, and that nothing behind one runs before all have ended, as the flags say.
+CUresult launchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS* launches, unsigned count, unsigned flags) {
+  constexpr unsigned kFlags = CUDA_COOPERATIVE_LAUNCH_MULTI_DEVICE_NO_PRE_LAUNCH_SYNC | CUDA_COOPERATIVE_LAUNCH_MULTI_DEVICE_NO_POST_LAUNCH_SYNC;
+  if (!launches || count == 0 || (flags & ~kFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+  std::vector<StreamUse> uses(count);
+  for (unsigned i = 0; i < count; ++i) {
+    const CUDA_LAUNCH_PARAMS& p = launches[i];
+    const CUDA_LAUNCH_PARAMS& first = launches[0];
+    if (reinterpret_cast<std::uintptr_t>(p.hStream) <= 2) return CUDA_ERROR_INVALID_VALUE;  // no default streams
+    ANYWARP_TRY(use_stream(p.hStream, &uses[i]));
+    if (uses[i].capture()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    for (unsigned j = 0; j < i; ++j) {
+      if (uses[j].context->device == uses[i].context->device) return CUDA_ERROR_INVALID_DEVICE;
+    }
+    if (p.gridDimX != first.gridDimX || p.gridDimY != first.gridDimY || p.gridDimZ != first.gridDimZ || p.blockDimX != first.blockDimX ||
+        p.blockDimY != first.blockDimY || p.blockDimZ != first.blockDimZ || p.sharedMemBytes != first.sharedMemBytes) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+  }
+  const auto join = [&]() -> CUresult {
+    std::vector<Event> ends(count);
+    for (unsigned i = 0; i < count; ++i) ANYWARP_TRY(api(ends[i].record(*uses[i].stream)));
+    for (unsigned i = 0; i < count; ++i) {
+      for (const Event& end : ends) ANYWARP_TRY(api(uses[i].stream->wait(end)));
+    }
+    return CUDA_SUCCESS;
+  };
+  if ((flags & CUDA_COOPERATIVE_LAUNCH_MULTI_DEVICE_NO_PRE_LAUNCH_SYNC) == 0) ANYWARP_TRY(join());
+  for (unsigned i = 0; i < count; ++i) {
+    const CUDA_LAUNCH_PARAMS& p = launches[i];
+    ANYWARP_TRY(launchCooperativeKernel(p.function, p.gridDimX, p.gridDimY, p.gridDimZ, p.blockDimX, p.blockDimY, p.blockDimZ, p.sharedMemBytes, p.hStream,
+                                        p.kernelParams));
+  }
+  return flags & CUDA_COOPERATIVE_LAUNCH_MULTI_DEVICE_NO_POST_LAUNCH_SYNC ? CUDA_SUCCESS : join();
+}
+
 CUresult launch(CUfunction function) { return launchGridAsync(function, 1, 1, nullptr); }
 CUresult launchGrid(CUfunction function, int width, int height) { return launchGridAsync(function, width, height, nullptr); }
 

@@ -1,10 +1,12 @@
 #include "driver/memory.h"
 
+#include "driver/async_notification.h"
 #include "driver/device.h"
 #include "driver/external.h"
 #include "driver/graph.h"
 #include "driver/memory_managed.h"
 #include "driver/memory_pool.h"
+#include "driver/stream_capture.h"
 
 namespace anywarp::driver {
 namespace {
@@ -17,7 +19,13 @@ CUresult allocate(CUctx_st& context, std::size_t bytes, memory::Kind kind, unsig
   // Pools may hold what is missing, once streams have reached their frees.
   ANYWARP_TRY(api(context.engine->synchronize()));
   release_all_unused_memory(context.device);
-  return api(arena().allocate(context.device, bytes, 256, kind, &context, flags, out));
+  const Result again = arena().allocate(context.device, bytes, 256, kind, &context, flags, out);
+  if (again == Result::out_of_memory) {
+    std::size_t free = 0, total = 0;
+    arena().info(context.device, &free, &total);
+    if (bytes > free) notify_over_budget(context.device, bytes - free);
+  }
+  return api(again);
 }
 
 // Waits for the work that may use an allocation, as the manual has it for cuMemFree: all of its context.
@@ -61,6 +69,7 @@ CUresult memAlloc(CUdeviceptr* address, size_t bytes) {
   if (!address || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
   CUctx_st* context = nullptr;
   ANYWARP_TRY(current_context(&context));
+  ANYWARP_TRY(refuse_while_capturing());
   void* memory = nullptr;
   ANYWARP_TRY(allocate(*context, bytes, memory::Kind::device, 0, &memory));
   *address = reinterpret_cast<CUdeviceptr>(memory);
@@ -72,6 +81,7 @@ CUresult memAllocPitch(CUdeviceptr* address, size_t* pitch, size_t width, size_t
   if (element_bytes != 4 && element_bytes != 8 && element_bytes != 16) return CUDA_ERROR_INVALID_VALUE;
   CUctx_st* context = nullptr;
   ANYWARP_TRY(current_context(&context));
+  ANYWARP_TRY(refuse_while_capturing());
   const std::size_t row = (width + kPitchAlignment - 1) / kPitchAlignment * kPitchAlignment;
   std::size_t bytes = 0;
   if (row < width || __builtin_mul_overflow(row, height, &bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -88,6 +98,7 @@ CUresult memFree(CUdeviceptr address) {
   // The sticky error does not keep memory from being freed, but it is reported.
   const CUresult state = current_context(&context);
   if (state == CUDA_ERROR_INVALID_CONTEXT || state == CUDA_ERROR_CONTEXT_IS_DESTROYED) return state;
+  ANYWARP_TRY(refuse_while_capturing());
   memory::Allocation allocation;
   if (!arena().lookup(pointer(address), &allocation)) return CUDA_ERROR_INVALID_VALUE;
   if (allocation.kind == memory::Kind::mapped && release_external_buffer(address)) return state;
@@ -119,6 +130,7 @@ CUresult memHostAlloc(void** address, size_t bytes, unsigned flags) {
   if (!address || bytes == 0 || (flags & ~kFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
   CUctx_st* context = nullptr;
   ANYWARP_TRY(current_context(&context));
+  ANYWARP_TRY(refuse_while_capturing());
   return allocate(*context, bytes, memory::Kind::host, flags, address);
 }
 
@@ -127,6 +139,7 @@ CUresult memFreeHost(void* address) {
   CUctx_st* context = nullptr;
   const CUresult state = current_context(&context);
   if (state == CUDA_ERROR_INVALID_CONTEXT || state == CUDA_ERROR_CONTEXT_IS_DESTROYED) return state;
+  ANYWARP_TRY(refuse_while_capturing());
   memory::Allocation allocation;
   if (!arena().lookup(address, &allocation) || allocation.base != reinterpret_cast<std::uintptr_t>(address) || allocation.kind != memory::Kind::host) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -163,6 +176,7 @@ CUresult memAllocManaged(CUdeviceptr* address, size_t bytes, unsigned flags) {
   if (!address || bytes == 0 || (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST)) return CUDA_ERROR_INVALID_VALUE;
   CUctx_st* context = nullptr;
   ANYWARP_TRY(current_context(&context));
+  ANYWARP_TRY(refuse_while_capturing());
   void* memory = nullptr;
   ANYWARP_TRY(allocate(*context, bytes, memory::Kind::managed, flags, &memory));
   *address = reinterpret_cast<CUdeviceptr>(memory);

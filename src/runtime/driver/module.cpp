@@ -3,6 +3,7 @@
 #include "driver/device.h"
 #include "driver/library.h"
 #include "driver/logs.h"
+#include "driver/texture_reference.h"
 
 namespace anywarp::driver {
 namespace {
@@ -62,6 +63,10 @@ void delete_module(CUmodule module) {
   if (module->library) forget_library_module(*module->library, module);
   module->magic = Magic::dead;
   for (const auto& function : module->functions) function->magic = Magic::dead;
+  for (const auto& [name, reference] : module->texture_references) {
+    reference->magic = Magic::dead;
+    delete static_cast<CUsurfref_st*>(reference);
+  }
   delete module;
 }
 

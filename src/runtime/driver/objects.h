@@ -120,6 +120,10 @@ struct CUctx_st {
   std::atomic<std::size_t> limits[16]{};  // by CUlimit; what the engine does not keep itself
   std::atomic<int> attached{1};           // cuCtxAttach, cuCtxDetach
 
+  // What cuCtxFromGreenCtx gives out stands for the primary context: `target`, with the green context that streams made in it belong to.
+  CUctx_st* target = nullptr;
+  CUgreenCtx green = nullptr;
+
   // Null while a primary context is inactive and after destruction. Replaced under `mutex`; a program must not destroy a context that
   // another thread uses, so users read it without.
   std::unique_ptr<anywarp::Context> engine;

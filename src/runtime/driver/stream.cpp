@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "driver/context.h"
+#include "driver/green_context.h"
 #include "driver/ipc.h"
 #include "driver/memory_pool.h"
 #include "driver/stream_capture.h"
@@ -73,6 +74,7 @@ CUresult streamCreateWithPriority(CUstream* stream, unsigned flags, int priority
   auto made = std::make_unique<CUstream_st>();
   made->context = context;
   made->flags = flags;
+  made->green = top_green_context();
   made->priority = std::clamp(priority, kGreatestPriority, kLeastPriority);
   made->stream = context->engine->create_stream(
       flags & CU_STREAM_NON_BLOCKING ? Stream::Type::non_blocking : Stream::Type::blocking, made->priority);
@@ -142,8 +144,9 @@ CUresult streamGetCtx_v1(CUstream stream, CUcontext* context) {
 
 CUresult streamGetCtx_v2(CUstream stream, CUcontext* context, CUgreenCtx* green) {
   if (!context || !green) return CUDA_ERROR_INVALID_VALUE;
-  *green = nullptr;
-  return streamGetCtx_v1(stream, context);
+  ANYWARP_TRY(streamGetCtx_v1(stream, context));
+  *green = green_context_of(stream);
+  return CUDA_SUCCESS;
 }
 
 CUresult streamWaitEvent(CUstream stream, CUevent event, unsigned flags) {

@@ -1,12 +1,38 @@
 #include "driver/stream_capture.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace anywarp::driver {
 namespace {
 
 thread_local CUstreamCaptureMode t_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
 std::atomic<std::uint64_t> g_next_id{1};
+
+// Captures that are not relaxed.
+struct Strict {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Capture>> all;
+};
+Strict& strict() {
+  static auto* s = new Strict;
+  return *s;
+}
+std::atomic<int> g_strict{0};
+
+void add_strict(const std::shared_ptr<Capture>& capture) {
+  if (capture->mode == CU_STREAM_CAPTURE_MODE_RELAXED) return;
+  Strict& s = strict();
+  const std::lock_guard lock(s.mutex);
+  s.all.push_back(capture);
+  ++g_strict;
+}
+
+void remove_strict(const Capture& capture) {
+  Strict& s = strict();
+  const std::lock_guard lock(s.mutex);
+  g_strict -= static_cast<int>(std::erase_if(s.all, [&](const auto& c) { return c.get() == &capture; }));
+}
 
 bool is_blocking(const CUstream_st& stream) { return (stream.flags & CU_STREAM_NON_BLOCKING) == 0; }
 
@@ -30,6 +56,7 @@ void leave(CUstream_st& stream) {
 
 // Every stream leaves. The graph is destroyed unless it is handed over.
 void dissolve(Capture& capture, bool keep_graph) {
+  remove_strict(capture);
   std::vector<CUstream_st*> streams;
   for (const auto& [stream, tail] : capture.tails) streams.push_back(stream);
   CUgraph graph = capture.graph;
@@ -54,6 +81,7 @@ CUresult begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph, std::ve
   capture->thread = std::this_thread::get_id();
   capture->id = g_next_id++;
   join(capture, *use.object, std::move(tail));
+  add_strict(capture);
   return CUDA_SUCCESS;
 }
 
@@ -72,6 +100,19 @@ void merge(std::vector<CUgraphNode>& tail, const std::vector<CUgraphNode>& nodes
 }  // namespace
 
 bool is_capturing(const CUctx_st& context) { return context.captures.load(std::memory_order_relaxed) != 0; }
+
+CUresult refuse_while_capturing() {
+  if (g_strict.load(std::memory_order_relaxed) == 0 || t_mode == CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_SUCCESS;
+  bool refused = false;
+  Strict& s = strict();
+  const std::lock_guard lock(s.mutex);
+  for (const auto& capture : s.all) {
+    const bool mine = capture->thread == std::this_thread::get_id();
+    const bool everybodys = capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL && t_mode == CU_STREAM_CAPTURE_MODE_GLOBAL;
+    if (mine || everybodys) capture->invalid = refused = true;
+  }
+  return refused ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
+}
 
 CUresult invalidate(const StreamUse& use, CUresult error) {
   if (Capture* capture = use.capture()) capture->invalid = true;

@@ -35,7 +35,7 @@ struct Capture {
   CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   std::thread::id thread;
   std::uint64_t id = 0;
-  bool invalid = false;
+  std::atomic<bool> invalid{false};  // set by any thread
   std::unordered_map<CUstream_st*, std::vector<CUgraphNode>> tails;
 };
 
@@ -48,6 +48,9 @@ CUresult capture_node(const StreamUse& use, Work work, CUgraphNode* node = nullp
 // cuStreamWaitEvent and cuEventRecord, as far as captures are concerned. `*captured`: that was all.
 CUresult capture_wait(const StreamUse& use, CUevent_st& event, unsigned flags, bool* captured);
 CUresult capture_record(const StreamUse& use, CUevent_st& event, unsigned flags, bool* captured);
+// Called by functions that are unsafe while streams capture (allocating memory, say): while some thread captures in global mode, or this one in
+// thread-local mode, and this thread's mode is not more relaxed, the captures become invalid, and the call is refused.
+CUresult refuse_while_capturing();
 // A stream that is destroyed leaves its capture.
 void abandon_capture(CUstream_st& stream);
 

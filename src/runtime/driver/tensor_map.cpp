@@ -92,6 +92,13 @@ CUresult tensorMapEncodeIm2col(CUtensorMap* map, CUtensorMapDataType type, cuuin
   return finish(map, m);
 }
 
+// How the tensor's memory is paged matters to no copy here: the class is only given back.
+CUresult tensorMapSetAllocationClass(CUtensorMap* map, CUtensorMapAllocClass allocation_class, CUtensorMapAllocClass* out) {
+  if (!map || allocation_class > CU_TENSOR_MAP_ALLOC_CLASS_LARGE) return CUDA_ERROR_INVALID_VALUE;
+  if (out) *out = allocation_class;
+  return CUDA_SUCCESS;
+}
+
 CUresult tensorMapReplaceAddress(CUtensorMap* map, void* address) {
   if (!map || !address || reinterpret_cast<std::uintptr_t>(address) % 16 != 0) return CUDA_ERROR_INVALID_VALUE;
   const auto value = reinterpret_cast<std::uint64_t>(address);

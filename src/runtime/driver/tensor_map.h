@@ -12,6 +12,7 @@ CUresult tensorMapEncodeIm2col(CUtensorMap* map, CUtensorMapDataType type, cuuin
                                const cuuint64_t* strides, const int* lower, const int* upper, cuuint32_t channels, cuuint32_t pixels,
                                const cuuint32_t* steps, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
                                CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill);
+CUresult tensorMapSetAllocationClass(CUtensorMap* map, CUtensorMapAllocClass allocation_class, CUtensorMapAllocClass* out);
 CUresult tensorMapReplaceAddress(CUtensorMap* map, void* address);
 
 }  // namespace anywarp::driver

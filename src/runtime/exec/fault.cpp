@@ -3,7 +3,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -249,18 +252,32 @@ void Guard::leave(Fault&& fault) {
   siglongjmp(frame->jump, 1);
 }
 
+namespace {
+
+// Where this thread's stack ends; 1 where that is not known, or nowhere in sight.
+std::uintptr_t end_of_stack() {
+  if (syscall(SYS_gettid) == getpid()) {
+    // glibc reads all of /proc/self/maps to tell for the main thread, half a millisecond. The program's name lies above its stack.
+    rlimit limit{};
+    const std::uintptr_t top = getauxval(AT_EXECFN);
+    if (top != 0 && getrlimit(RLIMIT_STACK, &limit) == 0) return limit.rlim_cur < top ? top - limit.rlim_cur : 1;
+  }
+  std::uintptr_t end = 1;
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+    void* base = nullptr;
+    std::size_t bytes = 0;
+    if (pthread_attr_getstack(&attributes, &base, &bytes) == 0) end = reinterpret_cast<std::uintptr_t>(base);
+    pthread_attr_destroy(&attributes);
+  }
+  return end;
+}
+
+}  // namespace
+
 bool has_stack_for_kernels() {
   thread_local std::uintptr_t lowest = 0;
-  if (lowest == 0) {
-    lowest = 1;
-    pthread_attr_t attributes;
-    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
-      void* base = nullptr;
-      std::size_t bytes = 0;
-      if (pthread_attr_getstack(&attributes, &base, &bytes) == 0) lowest = reinterpret_cast<std::uintptr_t>(base);
-      pthread_attr_destroy(&attributes);
-    }
-  }
+  if (lowest == 0) lowest = end_of_stack();
   return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - lowest >= std::uintptr_t{1} << 20;
 }
 

@@ -466,7 +466,9 @@ void service_texture(const abi::Launch*, abi::Cta*, std::uint32_t lanes, std::ui
   for (; lanes != 0; lanes &= lanes - 1) {
     const auto number = static_cast<std::uint32_t>(std::countr_zero(lanes));
     const auto* object = reinterpret_cast<const Texture*>(handles[number]);
-    if (object == nullptr || handles[number] % 8 != 0 || object->magic != abi::kTextureMagic) fail(pc, number, handles[number]);
+    // A texture reference: a module's variable that holds the handle, 0 while it is bound to nothing.
+    if (object != nullptr && handles[number] % 8 == 0 && object->magic != abi::kTextureMagic) object = reinterpret_cast<const Texture*>(object->magic);
+    if (object == nullptr || reinterpret_cast<std::uintptr_t>(object) % 8 != 0 || object->magic != abi::kTextureMagic) fail(pc, number, handles[number]);
     const Texture& t = *object;
     const Lane lane{operands + number};
     switch (op.kind()) {
