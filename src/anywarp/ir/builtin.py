@@ -142,6 +142,20 @@ class Spin(Effect):
         return abi.Status.YIELD
 
 
+class LoadNeighbours(Effect):
+    """`count` elements of `bits` that follow one another, from an address a lane that need only be a multiple of one element's size
+    (`transform.merge_neighbouring_loads`)."""
+
+    reads = True
+
+    def __init__(self, space: str, bits: int, count: int) -> None:
+        super().__init__()
+        self.space, self.bits, self.count = space, bits, count
+
+    def lower(self, w: Any, op: Any) -> Any:
+        return w.load_neighbours(self.space, op.operands[0], f"i{self.bits}", self.count)
+
+
 class CallFunction(Effect):
     """A call of a device function that stays a function. Arguments and results are parts of a block of `block_bytes` bytes a lane:
     (byte offset, bits). `name` is None for an indirect call, whose address is the first operand and which goes to one of `candidates`

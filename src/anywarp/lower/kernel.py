@@ -21,6 +21,7 @@ from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
 from anywarp.lower.invariants import invariant_operations
 from anywarp.transform.fold_known_numbers import fold_known_numbers
+from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
 CTAS_TOGETHER = 64  # at most, of one row of the grid; 2D stencil in C++: 3.2 ms one by one, 2.8 with 2, 2.3 with 4, 1.8 with 64
@@ -50,6 +51,8 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
     if not function.is_irreducible:
         shapes = analyse(function, variant)
         if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
+            if not is_probing:
+                merge_neighbouring_loads(function, shapes)
             return KernelEmitter(Module(features), function, shapes, variant + probing).emit()
     from anywarp.lower.dispatch import DispatchEmitter
 
