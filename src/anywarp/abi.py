@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-VERSION = 2
+VERSION = 3
 WARP = 32  # lanes
 
 _SIZES = {"u8": 1, "u32": 4, "u64": 8, "ptr": 8}
@@ -111,6 +111,7 @@ LAUNCH = Struct(
         Field("u32", "total_shared", "bytes of both"),
         Field("u32", "sm_count", "%nsmid"),
         Field("u64", "grid_id", "%gridid, unique in the process"),
+        Field("u64", "grid_workspace", "%envreg1 and 2: address of a cooperative grid's size and barrier (two u32), else 0"),
         Field("ptr", "runtime", "the runtime's own record of the launch", c_type="void*"),
     ),
 )

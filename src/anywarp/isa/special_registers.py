@@ -124,6 +124,11 @@ _define("%reserved_smem_offset_end", 32, _uniform, lambda w: w.const("i32", 0))
 _define("%reserved_smem_offset_cap", 32, _uniform, lambda w: w.const("i32", 0))
 _define("%current_graph_exec", 64, _uniform, lambda w: w.const("i64", 0))
 
+# High and low half of the address of the grid's workspace in cooperative launches: what cooperative groups read (their header
+# details/driver_abi.h); the other environment registers are 0.
+_define("%envreg1", 32, _uniform, lambda w: w.trunc(w.lshr(w.launch_field("grid_workspace"), w.const("i64", 32)), "i32"))
+_define("%envreg2", 32, _uniform, lambda w: w.trunc(w.launch_field("grid_workspace"), "i32"))
+
 # Counters that nothing feeds, and registers that the driver defines.
 _ZEROS = re.compile(r"%(pm[0-7](_64)?|envreg([0-9]|[12][0-9]|3[01])|reserved_smem_offset_[01])")
 

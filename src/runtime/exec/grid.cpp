@@ -207,6 +207,8 @@ Result Grid::make(Context& context, Kernel& kernel, const LaunchShape& shape, co
   l.total_shared = static_cast<std::uint32_t>(shared);
   l.sm_count = context.engine().sm_count();
   l.grid_id = next_grid_id.fetch_add(1, std::memory_order_relaxed);
+  // Where nvcc's cooperative groups keep the grid's barrier (their header details/driver_abi.h).
+  l.grid_workspace = shape.cooperative ? reinterpret_cast<std::uint64_t>(grid->workspace_) : 0;
   l.runtime = grid.get();
   grid->context_ = &context;
   grid->code_ = code;

@@ -94,6 +94,7 @@ class Grid final : public Job {
   std::uint32_t clusters_[3] = {1, 1, 1};  // clusters of the grid in x, y, z
   bool straight_ = false, cooperative_ = false, may_spin_ = false;
   Needs needs_;
+  std::uint32_t workspace_[2] = {sizeof workspace_, 0};  // abi::Launch::grid_workspace: size and barrier
   static constexpr std::size_t kInline = 256;
   alignas(16) std::uint8_t inline_params_[kInline];
   std::unique_ptr<std::uint8_t[]> params_;
