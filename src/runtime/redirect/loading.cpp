@@ -55,7 +55,27 @@ void mapping_has_changed() {
   if (_r_debug.r_state == r_debug::RT_CONSISTENT) look_at_new_modules(false);
 }
 
-// Writes the jump over the loader's empty function; false where it is not empty or has no room.
+// A page within a near jump's reach of `place`, with a far jump to `target` at its start; null where there is no room.
+void* island_near(std::uint8_t* place, const void* target, std::size_t page) {
+  constexpr std::intptr_t kReach = 100 << 20, kStep = 1 << 20;
+  for (std::intptr_t distance = kStep; distance < kReach; distance += kStep) {
+    for (const std::intptr_t offset : {-distance, distance}) {
+      void* wanted = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(place) + static_cast<std::uintptr_t>(offset)) & ~(page - 1));
+      void* island = mmap(wanted, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+      if (island == MAP_FAILED) continue;
+      if (island == wanted) {  // kernels before 4.17 take the address for a hint
+        const std::size_t bytes = write_jump(static_cast<std::uint8_t*>(island), target);
+        mprotect(island, page, PROT_READ | PROT_EXEC);
+        __builtin___clear_cache(static_cast<char*>(island), static_cast<char*>(island) + bytes);
+        return island;
+      }
+      munmap(island, page);
+    }
+  }
+  return nullptr;
+}
+
+// Writes the jump over the loader's empty function; false where it is not empty or nothing is free near it.
 bool take_breakpoint() {
   auto* function = reinterpret_cast<std::uint8_t*>(_r_debug.r_brk);
   if (!function) return false;
@@ -67,14 +87,17 @@ bool take_breakpoint() {
   std::memcpy(&first, function + landing, sizeof first);
   const std::size_t body = first == 0xd65f03c0 ? landing + 4 : 0;  // ret
 #endif
-  // Functions of the loader start at multiples of 16, so the filler up to the next one is no one else's.
+  // On x86-64 the body may be one byte; functions start at multiples of 16 there, so the filler up to the next is no one else's.
   const std::size_t room = 16 - reinterpret_cast<std::uintptr_t>(function) % 16;
-  if (body == 0 || room < kJumpBytes || body + filler_bytes(function + body, room - body) < kJumpBytes) return false;
-  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  if (body == 0 || (body < kNearJumpBytes && body + filler_bytes(function + body, room - std::min(room, body)) < kNearJumpBytes)) return false;
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const void* island = island_near(function, reinterpret_cast<const void*>(&mapping_has_changed), page);
+  std::uint8_t code[kMostBytes];
+  const std::size_t bytes = island ? write_near_jump(code, function, island) : 0;
   void* start = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(function) & ~(page - 1));
-  if (mprotect(start, page, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return false;
-  write_jump(function, reinterpret_cast<const void*>(&mapping_has_changed));
-  __builtin___clear_cache(reinterpret_cast<char*>(function), reinterpret_cast<char*>(function + kJumpBytes));
+  if (bytes == 0 || mprotect(start, page, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return false;
+  std::memcpy(function, code, bytes);
+  __builtin___clear_cache(reinterpret_cast<char*>(function), reinterpret_cast<char*>(function + bytes));
   mprotect(start, page, PROT_READ | PROT_EXEC);
   return true;
 }

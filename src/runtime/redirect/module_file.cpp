@@ -160,7 +160,7 @@ bool ModuleFile::is(const char* path) const {
 
 void ModuleFile::read_definitions(const Table& table) {
   // Most modules with symbols have none of CUDA's: one search in their strings is all that they cost.
-  if (table.strings.find("cuda") == table.strings.npos) return;
+  if (!memmem(table.strings.data(), table.strings.size(), "cuda", 4)) return;
   for (std::size_t i = 0; i < table.count; ++i) {
     const ElfW(Sym)& symbol = table.symbols[i];
     if (!is_function(symbol) || symbol.st_name >= table.strings.size()) continue;
