@@ -70,6 +70,8 @@ class Status(enum.IntEnum):
     YIELD = 2  # the warp waits for somebody by polling: run others, then call again
     ARRIVED = 3  # as BARRIER, but does not block (barrier.arrive): count, then call again
     CLUSTER_ARRIVED = 4  # barrier.cluster.arrive of lanes `arrived`: count, then call again
+    PARKED = 6  # as BARRIER, for a part of the warp's lanes: counts, notes that they wait, and calls again at once
+    PARKED_ALL = 7  # every lane that has not exited is parked: blocks until a barrier completes at which some are (`Warp.completed`)
     CLUSTER_WAIT = 5  # barrier.cluster.wait: blocks until the cluster's current phase completes
 
 
@@ -147,7 +149,9 @@ WARP_STATE = Struct(
         Field("u32", "barrier_reduction", "a Reduction"),
         Field("u32", "barrier_predicates", "predicate of each lane for the reduction"),
         Field("u32", "barrier_result", "written by the runtime before the warp goes on: the count, or 0 or 1"),
-        Field("ptr", "stack", "stack for device function calls that recurse, or null", c_type="std::uint8_t*"),
+        Field("u32", "completed", "mask of barriers that completed while lanes were parked at them; compiled code clears what it has seen"),
+        Field("u32", "parked_results", "of each barrier, as barrier_result, for parked lanes", 16),
+        Field("ptr", "stack", "where a warp runs whose functions wait (a fiber), or null", c_type="std::uint8_t*"),
         Field("ptr", "runtime", "the runtime's own", c_type="void*"),
     ),
 )
@@ -235,6 +239,8 @@ SERVICES: tuple[tuple[str, str], ...] = (
         "void(const Launch*, Cta*, std::uint32_t lanes, std::uint32_t operation, const std::uint64_t* handles, "
         "const std::uint32_t* operands, std::uint32_t* results)",
     ),
+    # In a function that is called: the warp waits as if its entry had returned `status`; comes back when it is run again. Fibers only.
+    ("yield", "void(const Launch*, Cta*, Warp*, std::uint32_t status)"),
     # Probing variants only: before an access of the instruction in line `line` of the PTX text, where each active lane's begins.
     ("probe", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* addresses, std::uint32_t line, std::uint32_t writes)"),
 )

@@ -127,7 +127,7 @@ class Program:
         shared, _keep_shared = _aligned(total + 65536)
         cta, _keep_cta = _aligned(abi.CTA.size, 64)
         states, _keep_states = _aligned(abi.WARP_STATE.size * warps, 64)
-        local, _keep_local = _aligned(32 * lowered.local_bytes * warps + 64, 64)
+        local, _keep_local = _aligned(32 * lowered.local_bytes * warps + 64, 4096)
         frames, _keep_frames = _aligned(lowered.frame_bytes * warps + 64, 64)
         cluster = (ctypes.c_uint64 * 1)(shared)
         _poke(cta, abi.CTA, shared=shared, warps=states, smid=0, cluster_rank=0, cluster=ctypes.addressof(cluster))
@@ -150,12 +150,14 @@ class Program:
         for z, y, x in itertools.product(range(grid[2]), range(grid[1]), range(grid[0])):
             _poke(cta, abi.CTA, ctaid=(x, y, z))
             for state in warp_states:
-                _poke(state, abi.WARP_STATE, pc=0, live=_peek(state, abi.WARP_STATE, "exists"))
+                _poke(state, abi.WARP_STATE, pc=0, completed=0, live=_peek(state, abi.WARP_STATE, "exists"))
             _run_cta(step, launch, cta, warp_states)
 
 
 def _run_cta(step: object, launch: int, cta: int, warps: list[int]) -> None:
     waiting: dict[int, int] = {}  # warp -> barrier
+    parked: dict[int, dict[int, abi.Reduction]] = {}  # barrier -> warps of which lanes wait at it, with what they want
+    blocked: set[int] = set()  # warps whose lanes are all parked
     done: set[int] = set()
     arrived: dict[int, int] = {}  # barrier -> threads
     reduced: dict[int, list[int]] = {}
@@ -164,7 +166,7 @@ def _run_cta(step: object, launch: int, cta: int, warps: list[int]) -> None:
     while len(done) < len(warps):
         moved = False
         for w, state in enumerate(warps):
-            if w in done or w in waiting:
+            if w in done or w in waiting or w in blocked:
                 continue
             _poke(cta, abi.CTA, current_warp=w)
             status = abi.Status(step(launch, cta, state))  # type: ignore[operator]
@@ -172,7 +174,10 @@ def _run_cta(step: object, launch: int, cta: int, warps: list[int]) -> None:
             if status is abi.Status.EXITED:
                 done.add(w)
                 _poke(state, abi.WARP_STATE, live=0)
-            elif status in (abi.Status.BARRIER, abi.Status.ARRIVED):
+            elif status is abi.Status.PARKED_ALL:
+                if not _peek(state, abi.WARP_STATE, "completed"):
+                    blocked.add(w)
+            elif status in (abi.Status.BARRIER, abi.Status.ARRIVED, abi.Status.PARKED):
                 number = _peek(state, abi.WARP_STATE, "barrier_id")
                 lanes = _peek(state, abi.WARP_STATE, "arrived")
                 arrived[number] = arrived.get(number, 0) + bin(lanes).count("1")
@@ -180,22 +185,26 @@ def _run_cta(step: object, launch: int, cta: int, warps: list[int]) -> None:
                 reduced.setdefault(number, []).append((_peek(state, abi.WARP_STATE, "barrier_predicates"), lanes))  # type: ignore[arg-type]
                 if status is abi.Status.BARRIER:
                     waiting[w] = number
+                elif status is abi.Status.PARKED:
+                    parked.setdefault(number, {})[w] = abi.Reduction(_peek(state, abi.WARP_STATE, "barrier_reduction"))
             for number in list(arrived):
                 alive = sum(bin(_peek(s, abi.WARP_STATE, "live")).count("1") for i, s in enumerate(warps) if i not in done)
                 if arrived[number] >= (needed[number] or alive):
                     pairs = reduced.pop(number)
                     ones, lanes_ = sum(bin(p).count("1") for p, _ in pairs), sum(bin(n).count("1") for _, n in pairs)  # type: ignore[misc]
+                    results = {abi.Reduction.POPC: ones, abi.Reduction.AND: int(ones == lanes_), abi.Reduction.OR: int(ones > 0)}
                     for other, barrier in list(waiting.items()):
                         if barrier == number:
                             kind = abi.Reduction(_peek(warps[other], abi.WARP_STATE, "barrier_reduction"))
-                            result = {
-                                abi.Reduction.POPC: ones,
-                                abi.Reduction.AND: int(ones == lanes_),
-                                abi.Reduction.OR: int(ones > 0),
-                            }.get(kind, 0)
-                            _poke(warps[other], abi.WARP_STATE, barrier_result=result)
+                            _poke(warps[other], abi.WARP_STATE, barrier_result=results.get(kind, 0))
                             del waiting[other]
+                    for other, kind in parked.pop(number, {}).items():
+                        completed = _peek(warps[other], abi.WARP_STATE, "completed") | 1 << number
+                        _poke(warps[other], abi.WARP_STATE, completed=completed)
+                        place = warps[other] + abi.WARP_STATE.offset("parked_results") + 4 * number
+                        ctypes.memmove(place, struct.pack("<I", results.get(kind, 0)), 4)
+                        blocked.discard(other)
                     del arrived[number]
         quiet = 0 if moved else quiet + 1
-        if quiet > 100_000 or (len(waiting) + len(done) == len(warps) and waiting):
-            raise Stuck(f"{len(waiting)} warps wait at barriers, {len(done)} are done")
+        if quiet > 100_000 or (len(waiting) + len(blocked) + len(done) == len(warps) and len(done) < len(warps)):
+            raise Stuck(f"{len(waiting) + len(blocked)} warps wait at barriers, {len(done)} are done")

@@ -12,7 +12,9 @@ from tests.kernels import case_file, routes
 from tests.kernels.differential import Route, compare, run_compiled
 
 FILES = case_file.programs()
-SERVICES = ("vprintf", "malloc", "trap;", "brkpt;", "bulk.tensor", "tex.", "suld.")  # what calls the runtime
+SERVICES = (  # what calls the runtime
+    "vprintf", "malloc", "trap;", "brkpt;", "bulk.tensor", "tex.", "suld.", "barrier_in_recursion", "barrier_behind_address",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=[*(r.name for r in routes.available()), *routes.missing])

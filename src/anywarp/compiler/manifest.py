@@ -64,7 +64,7 @@ def initial_data(variable: tree.Variable) -> tuple[bytes, list[tuple[int, int, s
         if isinstance(item, tree.Integer):
             value = item.value
         elif isinstance(item, tree.Float):
-            value = constant(item, f"f{8 * width}" if width > 2 else "f16").value
+            value = constant(item, "bf16" if variable.type == "bf16" else f"f{8 * max(width, 2)}").value
         else:
             mask, symbol = (item.mask, item.symbol) if isinstance(item, tree.MaskedSymbol) else ((1 << 64) - 1, item)
             relocations.append((place, width, symbol.name, symbol.offset, mask))
@@ -140,6 +140,7 @@ def kernel_manifest(entry: str, compiled: CompiledKernel) -> bytes:
     """The manifest of a compiled kernel, with its object."""
     lowered, function = compiled.lowered, compiled.function
     flags = (USES_DYNAMIC_SHARED if function.uses_dynamic_shared else 0) | (MAY_SPIN if lowered.may_spin else 0)
+    flags |= NEEDS_STACK if lowered.waits_in_functions else 0
     w = Writer().u32(VERSION).text(entry).u32(STEPPED if lowered.is_stepped else STRAIGHT).text(lowered.function)
     w.u32(lowered.frame_bytes, lowered.local_bytes, lowered.static_shared_bytes, flags, estimated_registers(compiled)).u32(
         len(function.symbols)

@@ -177,12 +177,14 @@ class Layout:
 
     offsets: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
+    alignment: int = 16  # of the whole: at least this
 
     def add(self, name: str, size: int, alignment: int) -> int:
         """Places one more variable; gives its offset."""
         offset = -(-self.bytes // alignment) * alignment
         self.offsets[name] = offset
         self.bytes = offset + size
+        self.alignment = max(self.alignment, alignment)
         return offset
 
 

@@ -6,6 +6,7 @@ negated predicates, guards of pure instructions (a select). `decode` chooses the
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -262,11 +263,26 @@ def constant(operand: tree.Integer | tree.Float, type: str) -> Constant:
     bits = operand.bits
     if operand.width == 64 and width == 32:
         bits = struct.unpack("<I", struct.pack("<f", _clamp(struct.unpack("<d", struct.pack("<Q", bits))[0])))[0]
+    elif type == "bf16":
+        form, raw = ("<d", "<Q") if operand.width == 64 else ("<f", "<I")
+        bits = _bfloat(struct.unpack(form, struct.pack(raw, bits))[0])
     elif operand.width == 64 and width == 16:
         bits = struct.unpack("<H", struct.pack("<e", struct.unpack("<d", struct.pack("<Q", bits))[0]))[0]
     elif operand.width == 32 and width == 64:
         bits = struct.unpack("<Q", struct.pack("<d", struct.unpack("<f", struct.pack("<I", bits))[0]))[0]
     return Constant(bits & ((1 << width) - 1), width)
+
+
+def _bfloat(value: float) -> int:
+    """The nearest bf16, ties to even, in one rounding."""
+    if value != value:
+        return 0x7FFF
+    size, sign = abs(value), 0x8000 if struct.pack(">d", value)[0] & 0x80 else 0
+    if size == float("inf"):
+        return sign | 0x7F80
+    exponent = max(math.frexp(size)[1] - 1, -126) if size else -126
+    steps = round(math.ldexp(size, 7 - exponent))  # exact until rounded
+    return sign | min((exponent + 126 << 7) + steps, 0x7F80)
 
 
 def _clamp(value: float) -> float:

@@ -5,7 +5,7 @@ A barrier is a cut: the warp leaves compiled code with a status (`abi.Status`), 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from anywarp import abi
 from anywarp.isa.base import Memory, Warp, instruction
@@ -18,6 +18,15 @@ def _number(w: Any, operand: Any) -> Any:
     if held.shape.is_uniform:
         return w.cast(held.base, "i32")
     return w.extract(w.cast(w.vector(operand), "i32"), w.first_lane(w.active))
+
+
+class Arrival(NamedTuple):
+    """The operands of a barrier of the CTA at which threads wait."""
+
+    number: Any
+    threads: Any | None  # None: all
+    reduction: abi.Reduction
+    predicate: Any | None
 
 
 class Barrier(Memory):
@@ -38,17 +47,28 @@ class Barrier(Memory):
             w.store(predicates, w.warp_pointer("barrier_predicates"), 4)
 
 
+class BlockingBarrier(Barrier):
+    """A barrier of the CTA at which threads wait."""
+
+    def arrival(self, op: Any) -> Arrival:
+        raise NotImplementedError
+
+    def lower_cut(self, w: Any, op: Any) -> Any:
+        number, count, reduction, predicate = self.arrival(op)
+        predicates = None if predicate is None else w.and_(w.mask_of(w.vector(predicate)), w.active)
+        self.tell(w, _number(w, number), None if count is None else _number(w, count), reduction, predicates)
+        return abi.Status.BARRIER
+
+
 @instruction
-class BarrierSync(Barrier):
+class BarrierSync(BlockingBarrier):
     """bar.sync, barrier.sync: waits until all threads (or `b` of them) have come to barrier `a`"""
 
     syntax = ("barrier{.cta}.sync{.aligned} a{, b}", "bar{.cta}.sync a{, b}")
     types = {"a": "u32", "b": "u32"}
 
-    def lower_cut(self, w: Any, op: Any) -> Any:
-        count = _number(w, op.operands[1]) if len(op.operands) > 1 else None
-        self.tell(w, _number(w, op.operands[0]), count, abi.Reduction.NONE, None)
-        return abi.Status.BARRIER
+    def arrival(self, op: Any) -> Arrival:
+        return Arrival(op.operands[0], op.operands[1] if len(op.operands) > 1 else None, abi.Reduction.NONE, None)
 
 
 @instruction
@@ -66,7 +86,7 @@ class BarrierArrive(Barrier):
 
 
 @instruction
-class BarrierReduce(Barrier):
+class BarrierReduce(BlockingBarrier):
     """bar.red, barrier.red: waits, and reduces a predicate over all threads"""
 
     syntax = (
@@ -85,12 +105,9 @@ class BarrierReduce(Barrier):
     def shape(self, *operands: Shape) -> Shape:
         return Shape(1)
 
-    def lower_cut(self, w: Any, op: Any) -> Any:
+    def arrival(self, op: Any) -> Arrival:
         reduction = {"and": abi.Reduction.AND, "or": abi.Reduction.OR}.get(self.op or "", abi.Reduction.POPC)
-        count = _number(w, op.operands[1]) if len(op.operands) > 2 else None
-        predicates = w.and_(w.mask_of(w.vector(op.operands[-1])), w.active)
-        self.tell(w, _number(w, op.operands[0]), count, reduction, predicates)
-        return abi.Status.BARRIER
+        return Arrival(op.operands[0], op.operands[1] if len(op.operands) > 2 else None, reduction, op.operands[-1])
 
     def lower_resumed(self, w: Any, op: Any) -> Any:
         result = w.load("i32", 1, w.warp_pointer("barrier_result"), 4)

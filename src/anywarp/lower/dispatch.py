@@ -5,7 +5,8 @@ block is a case of one dispatcher, lanes wait at blocks in any combination, and 
 that ran last at which lanes wait. So every lane comes to its turn. The price: every value has one number a lane, and all of them live in
 the warp's frame, written only for the lanes that run.
 
-Lanes that come to a barrier are parked until no lane of the warp can run; then the warp reports them.
+Lanes that come to a barrier are parked until no lane of the warp can run. Then the warp reports them, barrier by barrier, and blocks until
+one completes; the lanes that wait at others stay where they are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 from anywarp import abi
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir.model import Block, Operation, Value
-from anywarp.isa.synchronisation import Barrier
+from anywarp.isa.synchronisation import BlockingBarrier, ClusterWait
+from anywarp.lower.control import Cut
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.kernel import KernelEmitter
 
@@ -30,7 +32,9 @@ class DispatchEmitter(KernelEmitter):
         self.is_stepped = True
         self.is_partial = True
         self.blend_slots = True
-        self._parking: list[tuple[int, Operation, Block]] = []
+        self._parking: list[tuple[int, Operation, Block]] = []  # barriers of the CTA: resume point, operation, its block
+        self._waits: list[tuple[int, Operation, Block]] = []  # of the cluster
+        self._places = 0  # at which lanes wait, or the warp leaves the function
 
     # ------------------------------------------------------------------------------------------------ state in the frame
 
@@ -92,74 +96,125 @@ class DispatchEmitter(KernelEmitter):
         self._report()
 
     def _report(self) -> None:
-        """No lane can run: tells the runtime of parked lanes, group by group; the last group blocks."""
-        for number, (pc, op, _) in enumerate(self._parking):
+        """No lane can run: tells the runtime of the lanes that wait, those at one barrier of one place at a time, and blocks. Comes back
+        when a barrier has completed (`Warp.completed`), and releases the lanes that waited at it, wherever they stand."""
+        for pc, op, _ in self._parking:
             here, following = self.new_label("report"), self.new_label("report.next")
-            parked = self.load("i32", 1, self._state(f"parked{pc}"), 4)
             told = self.load("i32", 1, self._state(f"told{pc}"), 4)
-            new = self.and_(parked, self.not_(told))
+            new = self.and_(self.load("i32", 1, self._state(f"parked{pc}"), 4), self.not_(told))
             self.branch(self.icmp("ne", new, self.const("i32", 0)), here, following)
             self.label(here)
-            self.held, self.tests, self.active = {}, {}, new
-            status = op.op.lower_cut(self, op)
-            self.store(parked, self._state(f"told{pc}"), 4)
-            others = self.const("i32", 0)
-            for other, _, _ in self._parking[number + 1 :]:
-                waits, knows = (self.load("i32", 1, self._state(f"{k}{other}"), 4) for k in ("parked", "told"))
-                others = self.or_(others, self.and_(waits, self.not_(knows)))
-            is_last = self.icmp("eq", others, self.const("i32", 0))
-            self.store(self.select(is_last, self.const("i32", pc), self.const("i32", len(self.cuts) + 1)), self.warp_pointer("pc"), 4)
-            result = self.select(is_last, self.const("i32", int(status)), self.const("i32", int(abi.Status.ARRIVED)))
-            self.line(f"ret i32 {result.name}")
+            lane = self.first_lane(new)
+            numbers = self._kept("number", pc)
+            number = self.extract(numbers, lane)
+            self.active = self.and_(new, self.mask_of(self.icmp("eq", numbers, number)))
+            arrival = op.op.arrival(op)
+            count = None if arrival.threads is None else self.extract(self._kept("count", pc), lane)
+            predicates = None
+            if arrival.predicate is not None:
+                predicates = self.and_(self.load("i32", 1, self._state(f"predicates{pc}"), 4), self.active)
+            op.op.tell(self, number, count, arrival.reduction, predicates)
+            self.store(self.or_(told, self.active), self._state(f"told{pc}"), 4)
+            self.store(self.const("i32", self._again), self.warp_pointer("pc"), 4)
+            self.line(f"ret i32 {int(abi.Status.PARKED)}")
             self.label(following)
         self.active = self.const("i32", -1)
-        self.jump(self.exit_label)
-        if not self._parking:
-            return
-        self.label(f"resume.{len(self.cuts) + 1}")  # after a group that was counted without blocking
-        self.jump("dispatch")
-        self._barrier_done = True
-        for pc, _, _ in self._parking:
-            self.label(f"resume.{pc}")
-            for each, operation, block in self._parking:
-                self._release(each, operation, block)
+        for pc, _, _ in self._waits:
+            here, following = self.new_label("wait.cluster"), self.new_label("wait.next")
+            lanes = self.load("i32", 1, self._state(f"parked{pc}"), 4)
+            self.branch(self.icmp("ne", lanes, self.const("i32", 0)), here, following)
+            self.label(here)
+            self.store(self.const("i32", pc), self.warp_pointer("pc"), 4)
+            self.line(f"ret i32 {int(abi.Status.CLUSTER_WAIT)}")
+            self.label(following)
+        if self._parking:
+            told = self.const("i32", 0)
+            for pc, _, _ in self._parking:
+                told = self.or_(told, self.load("i32", 1, self._state(f"told{pc}"), 4))
+            self.branch(self.icmp("ne", told, self.const("i32", 0)), "completed", self.exit_label)
+            self.label("completed")
+            completed = self.load("i32", 1, self.warp_pointer("completed"), 4)
+            self.branch(self.icmp("ne", completed, self.const("i32", 0)), "release", "block")
+            self.label("block")
+            self.store(self.const("i32", self._again), self.warp_pointer("pc"), 4)
+            self.line(f"ret i32 {int(abi.Status.PARKED_ALL)}")
+            self.label("release")
+            number = self.first_lane(completed)
+            self.store(self.and_(completed, self.sub(completed, self.const("i32", 1))), self.warp_pointer("completed"), 4)
+            results = self.warp_pointer("parked_results")
+            result = self.load("i32", 1, self.offset(results, self.mul(self.zext(number, "i64"), self.const("i64", 4))), 4)
+            self.store(result, self.warp_pointer("barrier_result"), 4)
+            for pc, op, block in self._parking:
+                told = self.load("i32", 1, self._state(f"told{pc}"), 4)
+                self._release(pc, op, block, self.and_(told, self.mask_of(self.icmp("eq", self._kept("number", pc), number))))
             self.jump("dispatch")
-        from anywarp.lower.control import Cut
+        else:
+            self.jump(self.exit_label)
+        self.label(f"resume.{self._again}")
+        self.jump("dispatch")
+        self.cuts.append(Cut(self.function.blocks[0], False, self._again))
+        for pc, op, block in self._waits:
+            self.label(f"resume.{pc}")
+            self._release(pc, op, block, self.load("i32", 1, self._state(f"parked{pc}"), 4))
+            self.jump("dispatch")
 
-        self.cuts.append(Cut(self.function.blocks[0], False, len(self.cuts) + 1))
+    def _kept(self, what: str, pc: int) -> V:
+        """An operand of the barrier, as each lane that is parked there had it."""
+        return self.load("i32", WARP, self.frame_pointer(f"{what}{pc}", 4 * WARP), 4)
 
-    def _release(self, pc: int, op: Operation, block: Block) -> None:
-        """A barrier has completed: its lanes go on to the block behind it."""
+    def _keep(self, what: str, pc: int, operand: Any) -> None:
+        v = self.broadcast(self.cast(self.wide_or_uniform(operand), "i32"), WARP)
+        self.store(self.select(self.lanes_of(self.active), v, self._kept(what, pc)), self.frame_pointer(f"{what}{pc}", 4 * WARP), 4)
+
+    def _release(self, pc: int, op: Operation, block: Block, lanes: V) -> None:
+        """Lanes parked at a place go on to the block behind it."""
         self.held, self.tests = {}, {}
-        self.active = self.load("i32", 1, self._state(f"parked{pc}"), 4)
+        self.active = lanes
         for key in ("parked", "told"):
-            self.store(self.const("i32", 0), self._state(f"{key}{pc}"), 4)
+            pointer = self._state(f"{key}{pc}")
+            self.store(self.and_(self.load("i32", 1, pointer, 4), self.not_(lanes)), pointer, 4)
         for r, v in zip(op.results, self._as_list(op.op.lower_resumed(self, op)) if op.results else []):
             self.define(r, v)
         self.go_masked(block, [(block.successors()[0], self.active)])
         self.active = self.const("i32", -1)
 
     def _cut(self, op: Operation, block: Block, is_full: bool) -> None:
-        from anywarp.lower.control import Cut
-
-        pc = len(self.cuts) + 1
-        self.cuts.append(Cut(block, False, pc))
-        if isinstance(op.op, Barrier):
-            self._parking.append((pc, op, block))
+        self._places += 1
+        pc = self._places
+        if not isinstance(op.op, BlockingBarrier):
+            self.cuts.append(Cut(block, False, pc))
+        if isinstance(op.op, (BlockingBarrier, ClusterWait)):
             pointer = self._state(f"parked{pc}")
             self.store(self.or_(self.load("i32", 1, pointer, 4), self.active), pointer, 4)
+            if isinstance(op.op, ClusterWait):
+                self._waits.append((pc, op, block))
+            else:
+                self._parking.append((pc, op, block))
+                arrival = op.op.arrival(op)
+                self._keep("number", pc, arrival.number)
+                if arrival.threads is not None:
+                    self._keep("count", pc, arrival.threads)
+                if arrival.predicate is not None:
+                    bits, place = self.mask_of(self.vector(arrival.predicate)), self._state(f"predicates{pc}")
+                    others = self.and_(self.load("i32", 1, place, 4), self.not_(self.active))
+                    self.store(self.or_(others, self.and_(bits, self.active)), place, 4)
             self.jump("dispatch")
             return
         status = op.op.lower_cut(self, op)
         self.store(self.active, self._state("active"), 4)
         self.store(self.const("i32", pc), self.warp_pointer("pc"), 4)
-        self.line(f"ret i32 {int(status)}")
+        self.line(f"ret i32 {status.name if isinstance(status, V) else int(status)}")
         self.label(f"resume.{pc}")
         self.held, self.tests = {}, {}
         self.active = self.load("i32", 1, self._state("active"), 4)
         for r, v in zip(op.results, self._as_list(op.op.lower_resumed(self, op)) if op.results else []):
             self.define(r, v)
         self.terminator(block, False)
+
+    @property
+    def _again(self) -> int:
+        """The resume point at which nothing happens but another look at all blocks."""
+        return 1 << 16
 
     def reset_masks(self) -> None:
         """The frame keeps the masks between steps: only a warp that begins clears them."""
@@ -168,7 +223,7 @@ class DispatchEmitter(KernelEmitter):
         for block in self.function.blocks:
             self.write_mask(block, self.const("i32", 0))
         self.store(self.const("i32", -1), self._state("last"), 4)
-        for pc, _, _ in self._parking:
+        for pc, _, _ in (*self._parking, *self._waits):
             for key in ("parked", "told"):
                 self.store(self.const("i32", 0), self._state(f"{key}{pc}"), 4)
 

@@ -1,13 +1,15 @@
 """A device function that stays a function: runs the lanes that its caller names, and returns when all have.
 
-Its local memory is on the machine's stack, so that it may recurse. It has no cuts: a barrier in a function that recurses or is called
-through an address is refused.
+Its local memory is on the machine's stack, so that it may recurse. It cannot be left in the middle and entered again, so where it waits
+(a barrier, a loop that polls) it calls the runtime, which switches stacks: the warps of such a kernel run on fibers. Lanes wait there as
+one group: those of the warp that are elsewhere (in the caller, or at another barrier of the function) run when the group goes on.
 """
 
 from __future__ import annotations
 
 from anywarp.analysis.shapes import analyse
 from anywarp.ir import model
+from anywarp.ir.model import Block, Operation
 from anywarp.lower.calls import symbol_of
 from anywarp.lower.emit import V
 from anywarp.lower.kernel import KernelEmitter
@@ -18,12 +20,6 @@ class FunctionEmitter(KernelEmitter):
     """Emits one callee into its kernel's module."""
 
     def __init__(self, kernel: KernelEmitter, name: str, function: model.Function) -> None:
-        for op in function.operations():
-            if op.op.is_cut:
-                raise UnsupportedInstruction(
-                    f"{op.op!r} in {name!r}, which recurses or is called through an address, is not supported (PTX ISA {op.op.section})",
-                    op.line,
-                )
         if function.is_irreducible:
             raise UnsupportedInstruction(
                 f"irreducible control flow in {name!r}, which recurses or is called through an address", function.source.line
@@ -31,6 +27,7 @@ class FunctionEmitter(KernelEmitter):
         variant = kernel.layout + ".partial"
         super().__init__(kernel.module, function, analyse(function, variant), variant)
         self.is_probing = kernel.is_probing
+        self.is_stepped = False  # lanes that leave the function have not exited
         self.symbol = symbol_of(kernel, name)
         self.callee_names = kernel.callee_names
         self.argument_base = V("ptr", 1, "%args")
@@ -38,6 +35,15 @@ class FunctionEmitter(KernelEmitter):
         self.parameter_bytes = kernel.parameter_bytes
         n = len(function.blocks)
         self.has_full, self.has_masked, self.checked = [False] * n, [True] * n, [True] * n
+
+    def _cut(self, op: Operation, block: Block, is_full: bool) -> None:
+        """Waits on the spot; nothing needs to be saved."""
+        status = op.op.lower_cut(self, op)
+        self.service("yield", "void", self.launch, self.cta, self.warp, status if isinstance(status, V) else self.const("i32", int(status)))
+        results = self._as_list(op.op.lower_resumed(self, op)) if op.results else []
+        for r, v in zip(op.results, results):
+            self.define(r, v)
+        self.terminator(block, is_full)
 
     def emit_function(self) -> None:
         """Appends the function to the module."""
@@ -47,7 +53,7 @@ class FunctionEmitter(KernelEmitter):
         at = len(self.lines)
         shared = self.cta_field("shared")
         self.line(f"%shared = getelementptr i8, ptr {shared.name}, i64 0")
-        self.line(f"%local = alloca [{max(64, 32 * self.local_bytes)} x i8], align 64")
+        self.line(f"%local = alloca [{max(64, 32 * self.local_bytes)} x i8], align {max(64, self.function.local.alignment)}")
         for axis in range(3):
             v = self.cta_field("ctaid", axis)
             self.line(f"%ctaid.{'xyz'[axis]} = add i32 {v.name}, 0")

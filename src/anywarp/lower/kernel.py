@@ -38,6 +38,7 @@ class Lowered:
     frame_bytes: int
     local_bytes: int  # a thread
     static_shared_bytes: int
+    waits_in_functions: bool  # in functions that are called: its warps need stacks of their own
     may_spin: bool  # polls memory that other CTAs or kernels write
     shapes: Shapes
 
@@ -48,6 +49,8 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
     probing = PROBING if is_probing else ""
     fold_known_numbers(function)
     polling = yield_in_polling_loops(function)
+    for callee in function.callees.values():
+        yield_in_polling_loops(callee)
     if not function.is_irreducible:
         shapes = analyse(function, variant)
         if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
@@ -117,14 +120,15 @@ class KernelEmitter(ControlEmitter):
         self.safe_pointer = self.launch
         self.callee_names = list(function.callees)
         self.parameter_bytes = max((p.offset + p.bytes for p in function.parameters), default=0)
-        self.local_bytes = -(-function.local.bytes // 16) * 16
+        self.local_bytes = -(-function.local.bytes // function.local.alignment) * function.local.alignment
         self.stack_at = -1  # offset of a lane's stack in its local memory, where the function has one
         if any(getattr(op.op, "uses_stack", False) for op in function.operations()):
             self.stack_at, self.local_bytes = self.local_bytes, self.local_bytes + STACK_BYTES
         self._threads: list[V] | None = None
         self._prologue: list[str] = []
         self._locations: dict[int, int] = {}
-        self.is_stepped = any(op.op.is_cut for op in function.operations())
+        self.waits_in_functions = any(op.op.is_cut for callee in function.callees.values() for op in callee.operations())
+        self.is_stepped = self.waits_in_functions or any(op.op.is_cut for op in function.operations())
         self.prepare(shapes, self.is_partial)
 
     atomic = atomics.atomic
@@ -249,10 +253,12 @@ class KernelEmitter(ControlEmitter):
             frame_bytes=-(-self.frame_bytes // 64) * 64,
             local_bytes=self.local_bytes,
             static_shared_bytes=self.function.shared.bytes,
+            waits_in_functions=self.waits_in_functions,
             may_spin=any(
                 op.op.is_cut
                 and not isinstance(op.op, synchronisation.BarrierSync | synchronisation.BarrierReduce | synchronisation.BarrierArrive)
-                for op in self.function.operations()
+                for function in (self.function, *self.function.callees.values())
+                for op in function.operations()
             ),
             shapes=self.shapes,
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 
 from anywarp.isa import types
 from anywarp.ptx import tree
@@ -97,7 +100,24 @@ def constant_bits(constant: tree.Integer | tree.Float, type: str) -> int:
         value: float = struct.unpack("<f", struct.pack("<I", constant.bits))[0]
     else:
         value = struct.unpack("<d", struct.pack("<Q", constant.bits))[0]
-    return float_bits(value, width)
+    return bfloat_bits(value) if type == "bf16" else float_bits(value, width)
+
+
+def bfloat_bits(value: float) -> int:
+    """A number rounded to bf16, the upper half of an f32, to nearest even."""
+    if value != value:
+        return 0x7FFF
+
+    def number(bits: int) -> Fraction:  # what infinity stands for in rounding is the power of two behind the largest number
+        return Fraction(2) ** 128 if bits >= 0x7F80 else Fraction(struct.unpack("<f", struct.pack("<I", bits << 16))[0])
+
+    sign = 0x8000 if math.copysign(1, value) < 0 else 0
+    if math.isinf(value):
+        return sign | 0x7F80
+    size = abs(Fraction(value))
+    below = bisect.bisect_right(range(0x7F80), size, key=number) - 1
+    distance = 2 * size - number(below) - number(below + 1)
+    return sign | (below + (distance > 0 or (distance == 0 and below & 1)))
 
 
 def float_bits(value: float, width: int) -> int:

@@ -223,7 +223,7 @@ Result Grid::make(Context& context, Kernel& kernel, const LaunchShape& shape, co
   grid->needs_.frame = manifest.frame_bytes;
   grid->needs_.local = std::size_t{manifest.local_bytes} * abi::kWarp;
   if ((manifest.flags & KernelManifest::needs_stack) != 0)
-    grid->needs_.stack = std::max<std::size_t>(std::size_t{64} << 10, context.stack_bytes.load(std::memory_order_relaxed) * abi::kWarp);
+    grid->needs_.stack = std::max<std::size_t>(std::size_t{1} << 20, context.stack_bytes.load(std::memory_order_relaxed) * abi::kWarp);
   grid->set_units(ctas / cluster_ctas);
   grid->most_hands = static_cast<int>(std::min<std::uint64_t>(grid->units, static_cast<std::uint64_t>(context.engine().pool().threads())));
   *out = std::move(grid);

@@ -70,7 +70,10 @@ bool Resident::provide(const Needs& needs) {
 
   const std::size_t frame = round_up(needs.frame, 64), local = round_up(needs.local, 64);
   const std::size_t warps_bytes = round_up(needs.warps * sizeof(abi::Warp), 64);
-  const std::size_t bytes = warps_bytes + needs.warps * (frame + local);
+  // A thread's local memory is a multiple of what its variables are aligned to.
+  const std::size_t thread_bytes = std::max<std::size_t>(needs.local / abi::kWarp, 64);
+  const std::size_t alignment = std::min<std::size_t>(thread_bytes & -thread_bytes, page);
+  const std::size_t bytes = warps_bytes + needs.warps * (frame + local + std::max<std::size_t>(alignment, 64));
   const std::size_t wanted = round_up(bytes, page) + 2 * kGuard;
   if (wanted > memory_bytes_) {
     if (memory_ != nullptr) munmap(memory_, memory_bytes_);
@@ -100,6 +103,10 @@ bool Resident::provide(const Needs& needs) {
     }
   }
   static_assert(kGuard % kSharedAlignment == 0);
+  if (stack != 0 && fiber_count_ < needs.warps) {
+    fibers_ = std::make_unique<Fiber[]>(needs.warps);
+    fiber_count_ = needs.warps;
+  }
   needs_ = needs;
   cta.shared = window_ + kGuard;
   cta.runtime = this;
@@ -113,9 +120,12 @@ bool Resident::provide(const Needs& needs) {
     warp.index = w;
     warp.frame = at;
     at += frame;
-    warp.local = at;
+    warp.local = at = reinterpret_cast<std::uint8_t*>(round_up(reinterpret_cast<std::uintptr_t>(at), alignment));
     at += local;
-    warp.stack = stack != 0 ? stacks_ + kGuard + w * stack_stride_ : nullptr;
+    if (stack == 0) continue;
+    warp.stack = stacks_ + kGuard + w * stack_stride_;
+    fibers_[w].use(warp.stack, stack);
+    warp.runtime = &fibers_[w];
   }
   return true;
 }
@@ -136,33 +146,38 @@ void Resident::start(const abi::Launch& launch, std::uint64_t index) {
     threads_[w] = threads;
     yield_pc_[w] = ~0u;
     cluster_phase_[w] = 0;
+    warps_[w].completed = 0;
+    if (needs_.stack != 0) fibers_[w].drop();
   }
   live_threads_ = launch.threads;
   ready_ = launch.warps == 32 ? ~0u : (1u << launch.warps) - 1;
-  next_ready_ = yielded_ = cluster_waiting_ = 0;
-  for (std::uint32_t left = active_barriers_; left != 0; left &= left - 1) barriers_[std::countr_zero(left)] = {};
+  next_ready_ = yielded_ = cluster_waiting_ = blocked_ = 0;
+  for (std::uint32_t left = active_barriers_; left != 0; left &= left - 1) {
+    barriers_[std::countr_zero(left)] = {};
+    std::fill_n(lanes_[std::countr_zero(left)], 32, 0);
+  }
   active_barriers_ = 0;
 }
 
 void Resident::complete(std::uint32_t id) {
   Barrier& b = barriers_[id];
-  for (std::uint32_t left = b.reduces; left != 0; left &= left - 1) {
-    abi::Warp& warp = warps_[std::countr_zero(left)];
-    switch (static_cast<abi::Reduction>(warp.barrier_reduction)) {
-      case abi::Reduction::POPC: warp.barrier_result = b.count; break;
-      case abi::Reduction::AND: warp.barrier_result = b.all; break;
-      case abi::Reduction::OR: warp.barrier_result = b.any; break;
-      case abi::Reduction::NONE: break;
+  const std::uint32_t results[4] = {0, b.count, b.all, b.any};
+  for (int kind = 1; kind < 4; ++kind)
+    for (std::uint32_t left = b.reduces[kind]; left != 0; left &= left - 1) {
+      abi::Warp& warp = warps_[std::countr_zero(left)];
+      ((b.parked & left & -left) != 0 ? warp.parked_results[id] : warp.barrier_result) = results[kind];
     }
-  }
-  next_ready_ |= b.waiting;
+  for (std::uint32_t left = b.parked; left != 0; left &= left - 1) warps_[std::countr_zero(left)].completed |= 1u << id;
+  next_ready_ |= b.waiting | (b.parked & blocked_);
+  blocked_ &= ~b.parked;
+  if (b.expected != 0) std::fill_n(lanes_[id], 32, 0);
   b = {};
   active_barriers_ &= ~(1u << id);
   progress_ = true;
 }
 
 // False if the arrival makes no sense.
-bool Resident::arrive(std::uint32_t index, abi::Warp& warp, bool blocks) {
+bool Resident::arrive(std::uint32_t index, abi::Warp& warp, Arrival arrival) {
   const std::uint32_t id = warp.barrier_id;
   if (id > 15) return false;
   Barrier& b = barriers_[id];
@@ -172,17 +187,23 @@ bool Resident::arrive(std::uint32_t index, abi::Warp& warp, bool blocks) {
   if (warp.barrier_threads != 0) {
     // An explicit count is a multiple of the warp's size and counts whole warps, whatever lanes of them exist.
     if (warp.barrier_threads % abi::kWarp != 0) return false;
-    if (warp.arrived == warp.live) lanes = abi::kWarp;
+    std::uint32_t& come = lanes_[id][index];
+    come |= warp.arrived;
+    if (come == warp.live) {
+      lanes += abi::kWarp - static_cast<std::uint32_t>(std::popcount(warp.live));
+      come = 0;
+    }
     expected = b.expected = warp.barrier_threads;
   }
   b.arrived += lanes;
-  if (blocks) b.waiting |= 1u << index;
+  if (arrival == Arrival::waits) b.waiting |= 1u << index;
+  if (arrival == Arrival::parks) b.parked |= 1u << index;
   if (warp.barrier_reduction != 0) {
     const std::uint32_t set = warp.barrier_predicates & warp.arrived;
     b.count += static_cast<std::uint32_t>(std::popcount(set));
     b.all &= set == warp.arrived ? 1u : 0u;
     b.any |= set != 0 ? 1u : 0u;
-    if (blocks) b.reduces |= 1u << index;
+    if (arrival != Arrival::passes) b.reduces[warp.barrier_reduction & 3] |= 1u << index;
   }
   if (b.arrived >= expected) complete(id);
   return true;
@@ -223,6 +244,22 @@ void Resident::release_cluster_waiters() {
   }
 }
 
+// One step of a warp that runs on a fiber: from its beginning, from a cut of the kernel, or from where a function of it waits.
+std::uint32_t Resident::step(const abi::Launch& launch, abi::SteppedEntry entry, std::uint32_t index) {
+  struct Call {
+    const abi::Launch* launch;
+    abi::Cta* cta;
+    abi::Warp* warp;
+    abi::SteppedEntry entry;
+  } call{&launch, &cta, &warps_[index], entry};
+  return fibers_[index].run(
+      [](void* argument) {
+        const Call c = *static_cast<const Call*>(argument);
+        return c.entry(c.launch, c.cta, c.warp);
+      },
+      &call);
+}
+
 Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry entry, std::uint32_t rounds) {
   progress_ = false;
   bool moved = false;  // in any round of this call
@@ -245,7 +282,7 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
       ready &= ready - 1;
       abi::Warp& warp = warps_[index];
       cta.current_warp = index;
-      const auto status = static_cast<abi::Status>(entry(&launch, &cta, &warp));
+      const auto status = static_cast<abi::Status>(needs_.stack == 0 ? entry(&launch, &cta, &warp) : step(launch, entry, index));
       if (status == abi::Status::EXITED) {
         warp.live = 0;
         lanes_exited(index, 0);
@@ -259,11 +296,18 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
             waiting |= bit;
             break;
           }
-          if (!arrive(index, warp, true)) [[unlikely]]
+          if (!arrive(index, warp, Arrival::waits)) [[unlikely]]
             invalid_barrier(warp);
           break;
+        case abi::Status::PARKED:
+          if (!arrive(index, warp, Arrival::parks)) [[unlikely]]
+            invalid_barrier(warp);
+          next_ready_ |= bit;
+          progress_ = true;
+          break;
+        case abi::Status::PARKED_ALL: (warp.completed != 0 ? next_ready_ : blocked_) |= bit; break;
         case abi::Status::ARRIVED:
-          if (!arrive(index, warp, false)) [[unlikely]]
+          if (!arrive(index, warp, Arrival::passes)) [[unlikely]]
             invalid_barrier(warp);
           next_ready_ |= bit;
           progress_ = true;

@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "abi.h"
+#include "fiber.h"
 #include "launch.h"
 
 namespace anywarp {
@@ -58,11 +60,14 @@ class Resident {
   struct Barrier {
     std::uint32_t arrived = 0, expected = 0;  // expected 0: all live threads
     std::uint32_t waiting = 0;                // mask of warps
-    std::uint32_t reduces = 0;                // mask of warps that want a result
+    std::uint32_t parked = 0;                 // mask of warps of which some lanes wait here
+    std::uint32_t reduces[4] = {};            // masks of warps that want a result, by abi::Reduction
     std::uint32_t count = 0, all = 1, any = 0;
   };
 
-  bool arrive(std::uint32_t index, abi::Warp& warp, bool blocks);
+  enum class Arrival { passes, waits, parks };
+  bool arrive(std::uint32_t index, abi::Warp& warp, Arrival arrival);
+  std::uint32_t step(const abi::Launch& launch, abi::SteppedEntry entry, std::uint32_t index);
   void complete(std::uint32_t id);
   void lanes_exited(std::uint32_t index, std::uint32_t live);
   void check_cluster();
@@ -78,6 +83,7 @@ class Resident {
 
   std::uint32_t ready_ = 0, next_ready_ = 0, yielded_ = 0;  // masks of warps
   std::uint32_t cluster_waiting_ = 0;
+  std::uint32_t blocked_ = 0;  // mask of warps whose lanes are all parked
   std::uint32_t live_threads_ = 0;
   std::uint32_t active_barriers_ = 0;  // mask of barriers with arrivals
   bool progress_ = false;
@@ -86,6 +92,9 @@ class Resident {
   std::uint32_t threads_[32];      // how many they are
   std::uint32_t yield_pc_[32];     // where each warp polled last
   std::uint32_t cluster_phase_[32];
+  std::uint32_t lanes_[16][32] = {};  // of each warp that have come to a barrier with a count
+  std::unique_ptr<Fiber[]> fibers_;  // one a warp, for kernels whose functions wait
+  std::uint32_t fiber_count_ = 0;
   ClusterState* cluster_ = nullptr;
 };
 

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "engine.h"
+#include "fiber.h"
 #include "futex.h"
 #include "grid.h"
 #include "tensor.h"
@@ -212,6 +213,10 @@ void service_nanosleep(std::uint32_t ns) {
   nanosleep(&pause, nullptr);
 }
 
+void service_yield(const abi::Launch*, abi::Cta*, abi::Warp* warp, std::uint32_t status) {
+  static_cast<Fiber*>(warp->runtime)->suspend(status);
+}
+
 // Probing variants run with services of their own (culprit.cpp).
 void service_probe(const abi::Launch*, abi::Cta*, std::uint32_t, const std::uint64_t*, std::uint32_t, std::uint32_t) {}
 
@@ -219,7 +224,7 @@ void service_probe(const abi::Launch*, abi::Cta*, std::uint32_t, const std::uint
 
 const abi::Services kServices = {service_vprintf, service_malloc,      service_free,     service_assertfail,
                                  service_trap,    service_globaltimer, service_nanosleep, service_tensor,
-                                 service_texture, service_probe};
+                                 service_texture, service_yield, service_probe};
 
 void flush_printf() {
   if (!output_pending.load(std::memory_order_acquire)) return;
