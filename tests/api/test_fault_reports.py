@@ -183,3 +183,66 @@ def test_the_block_is_run_again_without_the_program_seeing_it(cuda: Driver, end:
     assert "thread [50,0,0]\n" in capfd.readouterr().err
     assert held.value == 64
     assert cuda.cuMemAlloc_v2(byref(c_ulonglong()), 16) != 0
+
+
+ON_A_FIBER = (
+    HEADER
+    + """
+.func walk(.param .b64 where, .param .b32 depth)
+{
+  .reg .b64 %rd<4>;
+  .reg .b32 %r<8>;
+  .reg .pred %p<4>;
+  ld.param.b64 %rd1, [where];
+  ld.param.b32 %r1, [depth];
+  bar.sync 0;
+  setp.ne.u32 %p1, %r1, 0;
+  @%p1 bra DEEPER;
+  ld.global.u32 %r2, [%rd1]; // here
+  st.global.u32 [%rd1], %r2;
+  ret;
+DEEPER:
+  sub.u32 %r3, %r1, 1;
+  {
+  .param .b64 to;
+  .param .b32 left;
+  st.param.b64 [to], %rd1;
+  st.param.b32 [left], %r3;
+  call walk, (to, left);
+  }
+  bar.sync 1;
+  ret;
+}
+.visible .entry k(.param .u64 end, .param .u64 table)
+{
+  .reg .b64 %rd<8>;
+  .reg .b32 %r<4>;
+  ld.param.u64 %rd2, [table];
+  mov.u32 %r1, %tid.x;
+  mul.wide.u32 %rd3, %r1, 8;
+  add.u64 %rd5, %rd2, %rd3;
+  ld.global.u64 %rd6, [%rd5];
+  mov.u32 %r2, DEPTH;
+  {
+  .param .b64 to;
+  .param .b32 left;
+  st.param.b64 [to], %rd6;
+  st.param.b32 [left], %r2;
+  call walk, (to, left);
+  }
+  ret;
+}
+"""
+)
+
+
+def test_a_fault_between_the_barriers_of_a_recursion(cuda: Driver, end: int, capfd: pytest.CaptureFixture[str]) -> None:
+    text = ON_A_FIBER.replace("DEPTH", "5")
+    said = report(cuda, text, end, (64, 1), capfd)
+    assert f"illegal read from address {end + 64:#x}" in said
+    assert f"PTX line {line_of(text)}; block [0,0,0], thread [50,0,0]\n" in said
+
+
+def test_a_recursion_with_barriers_that_does_not_end_is_a_stack_error(cuda: Driver, end: int, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "the call stack is exhausted" in report(cuda, ON_A_FIBER.replace("DEPTH", "0xffffffff"), end, (64, 1), capfd)
+    cuda.expect("CUDA_ERROR_HARDWARE_STACK_ERROR", cuda.cuCtxSynchronize())

@@ -1,6 +1,9 @@
 // Kernels made by hand, run whole: straight and stepped execution, barriers, clusters, waiting CTAs.
+#include <memory>
 #include <numeric>
+#include <thread>
 
+#include "exec/fiber.h"
 #include "harness.h"
 
 using namespace anywarp;
@@ -245,6 +248,42 @@ TEST(module_variables_have_their_initial_values) {
   CHECK(module->variable("hidden") != nullptr);  // a host program registers its static variables by name, too
   CHECK(module->variable("nothing") == nullptr);
   CHECK(module->kernel("nothing") == nullptr);
+}
+
+TEST(a_fiber_goes_on_where_it_stopped_on_whatever_thread) {
+  constexpr std::size_t kBytes = 256 << 10;
+  const auto memory = std::make_unique<std::uint8_t[]>(kBytes);
+  struct Work {
+    Fiber fiber;
+    double sum = 0;
+  } work;
+  work.fiber.use(memory.get(), kBytes);
+  const Fiber::Body body = [](void* argument) {
+    auto& w = *static_cast<Work*>(argument);
+    double sum = 0.5;  // lives on the fiber's stack
+    for (std::uint32_t i = 1; i <= 4; ++i) {
+      sum += i;
+      w.fiber.suspend(i);
+    }
+    w.sum = sum;
+    return 99u;
+  };
+  for (int round = 0; round < 2; ++round) {
+    work.sum = 0;
+    for (std::uint32_t i = 1; i <= 4; ++i) {
+      std::uint32_t value = 0;
+      std::thread([&] { value = work.fiber.run(body, &work); }).join();
+      CHECK_EQUAL(value, i);
+      CHECK(work.fiber.is_suspended());
+    }
+    CHECK_EQUAL(work.fiber.run(body, &work), 99u);
+    CHECK(!work.fiber.is_suspended());
+    CHECK_EQUAL(work.sum, 10.5);
+  }
+  // What was dropped begins anew.
+  CHECK_EQUAL(work.fiber.run(body, &work), 1u);
+  work.fiber.drop();
+  CHECK_EQUAL(work.fiber.run(body, &work), 1u);
 }
 
 }  // namespace
