@@ -143,13 +143,21 @@ def _each_of_all(
     wants_old: bool,
     order: str,
 ) -> list[V]:
-    """A full warp's updates of shared memory, unrolled (histograms: 2.5 times natural C++ with a loop, 1.9 so)."""
-    pointers = place.pointer if place.shape.is_uniform else place.lanes()
+    """A full warp's updates of shared memory, unrolled (histograms: 2.5 times natural C++ with a loop, 1.9 so). Offsets go through
+    the stack: a load of 32 bits each, where an extract of a pointer is two instructions and its widening another (6 % less time)."""
+    offsets = None if place.shape.is_uniform else w.scratch("i32")
+    if offsets is not None:
+        assert place.held.value is not None
+        numbers = w.cast(w.vector(place.held.value), f"i{place.held.base.bits}")
+        w.store(place.numbers(w.trunc(numbers, "i32")), offsets, 64)
     scalars = [w.cast(h.base, elem) if (h := w.get(o)).shape.is_uniform else None for o in sources]
     olds = []
     for lane in range(32):
         each = [s if s is not None else w.extract(v, lane) for s, v in zip(scalars, values)]
-        pointer = pointers if pointers.n == 1 else w.extract(pointers, lane)
+        pointer = place.pointer
+        if offsets is not None:  # volatile, or LLVM makes extracts of it
+            offset = w.load("i32", 1, w.offset(offsets, 4 * lane), 4, volatile=True)
+            pointer = w.offset(w.shared_base, w.sext(offset, "i64"))
         olds.append(update_one(w, pointer, elem, operation, type, each, True, order))
     return [w.concat(olds)] if wants_old else []
 

@@ -59,7 +59,7 @@ def _key(op: Operation, shapes: Shapes) -> tuple[object, ...] | None:
     width = types.width(op.op.type)
     if width not in (32, 64) or op.results[0].width != width:
         return None
-    return address.base.id, op.extra or op.op.space, width, bool(op.op.nc)
+    return address.base.id, op.extra or op.op.space, width, bool(getattr(op.op, "nc", False))
 
 
 def _join_across_blocks(function: model.Function, shapes: Shapes, groups: list[list[tuple[model.Block, Operation]]]) -> None:
