@@ -118,18 +118,23 @@ CUresult externalMemoryGetMappedBuffer(CUdeviceptr* address, CUexternalMemory me
   return CUDA_SUCCESS;
 }
 
-bool release_external_buffer(CUdeviceptr address) {
+bool is_external_buffer(CUdeviceptr address) {
+  Buffers& b = buffers();
+  const std::lock_guard lock(b.mutex);
+  return b.all.contains(address);
+}
+
+void release_external_buffer(CUdeviceptr address) {
   Buffers& b = buffers();
   const std::lock_guard lock(b.mutex);
   const auto found = b.all.find(address);
-  if (found == b.all.end()) return false;
+  if (found == b.all.end()) return;
   const std::shared_ptr<ExternalMapping> mapping = found->second;
   b.all.erase(found);
   for (const auto& [known, owner] : b.all) {
-    if (owner == mapping) return true;
+    if (owner == mapping) return;
   }
   [[maybe_unused]] const Result removed = arena().remove_range(mapping->start);
-  return true;
 }
 
 CUresult externalMemoryGetMappedMipmappedArray(CUmipmappedArray* array, CUexternalMemory memory,

@@ -52,8 +52,9 @@ CUresult waitExternalSemaphoresAsync(const CUexternalSemaphore* semaphores, cons
                                      CUstream stream);
 CUresult destroyExternalSemaphore(CUexternalSemaphore semaphore);
 
-// Forgets a buffer that cuMemFree is called for; false if the address is none's.
-bool release_external_buffer(CUdeviceptr address);
+// A buffer of external memory, and what cuMemFree does to it once nothing uses it any more.
+bool is_external_buffer(CUdeviceptr address);
+void release_external_buffer(CUdeviceptr address);
 // Checked copies of what a call or a node says.
 CUresult make_signal_work(const CUexternalSemaphore* semaphores, const CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS* parameters, unsigned count, SignalWork* out);
 CUresult make_semaphore_wait_work(const CUexternalSemaphore* semaphores, const CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS* parameters, unsigned count,

@@ -101,7 +101,11 @@ CUresult memFree(CUdeviceptr address) {
   ANYWARP_TRY(refuse_while_capturing());
   memory::Allocation allocation;
   if (!arena().lookup(pointer(address), &allocation)) return CUDA_ERROR_INVALID_VALUE;
-  if (allocation.kind == memory::Kind::mapped && release_external_buffer(address)) return state;
+  if (is_external_buffer(address)) {
+    const CUresult waited = api(context->engine->synchronize());  // its mapping may go with it
+    release_external_buffer(address);
+    return state != CUDA_SUCCESS ? state : waited;
+  }
   const bool of_pool = pool_of(address) != nullptr;
   if (allocation.base != address) return CUDA_ERROR_INVALID_VALUE;
   if (!of_pool && allocation.kind != memory::Kind::device && allocation.kind != memory::Kind::managed) return CUDA_ERROR_INVALID_VALUE;
