@@ -72,6 +72,7 @@ class Module:
         self._helpers: dict[str, str] = {}
         self.metadata: list[str] = []
         self.next_metadata = 20  # numbers below are the lowering's own
+        self.in_place = 0  # long operations that were emitted where they stand (isa/floating_point_rounding.py)
 
     def declare(self, name: str, text: str) -> None:
         """`declare` once by name; `text` is the whole line."""

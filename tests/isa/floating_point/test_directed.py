@@ -14,7 +14,7 @@ import pytest
 
 import anywarp.isa  # noqa: F401  declares every instruction
 from anywarp.codegen import llvm as codegen
-from anywarp.isa import base, ieee
+from anywarp.isa import base, floating_point_rounding, ieee
 from anywarp.lower.emit import Emitter, Module, V
 
 LANES = 32
@@ -109,9 +109,11 @@ class Operands:
         return out
 
 
+@pytest.mark.parametrize("in_place", [0, floating_point_rounding.IN_PLACE])  # 0: every operation is a call
 @pytest.mark.parametrize("type", ["f32", "f64"])
 @pytest.mark.parametrize("operation", ["add", "mul", "fma", "div", "sqrt"])
-def test_results_at_the_ends_of_the_range_are_exact(operation: str, type: str) -> None:
+def test_results_at_the_ends_of_the_range_are_exact(operation: str, type: str, in_place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floating_point_rounding, "IN_PLACE", in_place)
     for mode in MODES:
         instruction = resolved(f"{operation}.{mode}.{type}")
         operands = Operands(instruction.format, f"{operation} {mode} {type}")
