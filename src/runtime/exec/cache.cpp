@@ -1,5 +1,6 @@
 #include "cache.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -116,19 +117,47 @@ std::optional<Bytes> Cache::wait(Kind kind, const Digest& key, double seconds, s
   return std::nullopt;
 }
 
+namespace {
+
+struct SourceFile {
+  std::string path;
+  struct stat info;
+};
+
+// Adds the `.py` files of an open directory, which it closes. Entry by entry and by descriptor: a new process waits for this before its
+// first kernel, and std::filesystem takes twice as long.
+void add_sources(int directory, const std::string& path, std::vector<SourceFile>* out) {
+  DIR* entries = fdopendir(directory);
+  if (entries == nullptr) {
+    close(directory);
+    return;
+  }
+  while (const dirent* entry = readdir(entries)) {
+    const std::string_view name = entry->d_name;
+    if (name[0] == '.' || name == "__pycache__") continue;
+    // The compiler imports nothing of these.
+    const bool is_apart = name == "api" || name == "cli" || name == "integrations" || name == "toolchain" || name == "_runtime";
+    if (name.size() > 3 && name.substr(name.size() - 3) == ".py") {
+      SourceFile file{path + "/" + entry->d_name, {}};
+      if (fstatat(directory, entry->d_name, &file.info, 0) == 0) out->push_back(std::move(file));
+    } else if ((entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) && !(path.empty() && is_apart)) {
+      const int inner = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      if (inner >= 0) add_sources(inner, path + "/" + entry->d_name, out);
+    }
+  }
+  closedir(entries);
+}
+
+}  // namespace
+
 Digest fingerprint(const std::string& package) {
-  namespace fs = std::filesystem;
-  std::set<std::string> files;
-  std::error_code error;
-  for (fs::recursive_directory_iterator it(package, fs::directory_options::skip_permission_denied, error), end; !error && it != end;
-       it.increment(error))
-    if (it->path().extension() == ".py") files.insert(it->path().string());
+  std::vector<SourceFile> files;
+  if (const int directory = open(package.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); directory >= 0) add_sources(directory, "", &files);
+  std::sort(files.begin(), files.end(), [](const SourceFile& a, const SourceFile& b) { return a.path < b.path; });
   Sha256 hash;
-  for (const std::string& file : files) {
-    struct stat info{};
-    if (stat(file.c_str(), &info) != 0) continue;
-    hash.str(std::string_view(file).substr(package.size())).u64(static_cast<std::uint64_t>(info.st_size));
-    hash.u64(static_cast<std::uint64_t>(info.st_mtim.tv_sec)).u64(static_cast<std::uint64_t>(info.st_mtim.tv_nsec));
+  for (const SourceFile& file : files) {
+    hash.str(file.path).u64(static_cast<std::uint64_t>(file.info.st_size));
+    hash.u64(static_cast<std::uint64_t>(file.info.st_mtim.tv_sec)).u64(static_cast<std::uint64_t>(file.info.st_mtim.tv_nsec));
   }
   return hash.finish();
 }

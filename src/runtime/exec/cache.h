@@ -48,7 +48,8 @@ class Cache {
   std::string directory_;
 };
 
-// SHA-256 over path, size and mtime of the `.py` files of the package below `package_directory` (relative paths, sorted).
+// SHA-256 over path, size and mtime of the `.py` files below `package_directory` (relative paths, sorted), without the folders that the
+// compiler imports nothing of.
 Digest fingerprint(const std::string& package_directory);
 // The host processor's name and features, as the kernel of the operating system or CPUID tell them.
 std::string host_processor();
