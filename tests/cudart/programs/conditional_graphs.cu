@@ -75,8 +75,5 @@ int main() {
   CHECK(cudaGraphLaunch(chosen, stream));
   CHECK(cudaStreamSynchronize(stream));
   EXPECT(*rounds == 101);
-  cudaGraphNodeParams back = {};
-  CHECK(cudaGraphNodeGetParams(first, &back));
-  EXPECT(back.type == cudaGraphNodeTypeKernel && back.kernel.func == (void*)choose && back.kernel.gridDim.x == 1);
-  passed();
+  return passed();
 }
