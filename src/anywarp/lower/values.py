@@ -309,7 +309,10 @@ class ValueEmitter(WarpEmitter):
         declaration = op.op
         assert isinstance(declaration, Lane)
         if isinstance(declaration, SpecialRegister):
-            self.define(op.results[0], declaration.lower(self))
+            v, known = declaration.lower(self), declaration.shape_in("any")
+            if known.stride and self.shapes.of[op.results[0].id].is_varying:  # %laneid where every value is one number a lane
+                v = self.add(self.broadcast(v, WARP), self.lane_constants(v.elem, [known.stride * lane for lane in range(WARP)]))
+            self.define(op.results[0], v)
             return
         if all(r.id in self.shapes.constants for r in op.results):
             for r in op.results:
