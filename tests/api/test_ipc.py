@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import socket
 import subprocess
 import sys
@@ -38,7 +39,7 @@ class Peer:
     def __init__(self, library: Path, code: str, descriptor: int | None = None) -> None:
         full = PRELUDE.format(library=library) + textwrap.dedent(_CHILD) + textwrap.dedent(code)
         keep = () if descriptor is None else (descriptor,)
-        environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", full, *map(str, keep)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=keep, env=environment
         )

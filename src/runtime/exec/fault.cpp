@@ -95,6 +95,8 @@ void chain(int signal, siginfo_t* info, void* context) {
 }
 
 // The words of the stack from its end to the frame of Guard::run; on AArch64 the link register first.
+// It reads whatever lies there, other frames' included, which AddressSanitizer would take for an error.
+__attribute__((no_sanitize("address")))
 void note_callers(const ucontext_t* context, std::uintptr_t outermost, Fault& fault) {
   std::uint32_t n = 0;
 #if defined(__aarch64__)
