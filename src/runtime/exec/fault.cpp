@@ -144,6 +144,7 @@ void handler(int signal, siginfo_t* info, void* context) {
 #endif
   fault.stack = signal == SIGSEGV && fault.address - (stack_of(machine) - kBelowStack) < kBelowStack + kAboveStack;
   note_callers(machine, reinterpret_cast<std::uintptr_t>(f), fault);
+  Fiber::before_jump(f);
   siglongjmp(f->jump, 1);
 }
 
@@ -256,6 +257,7 @@ void prepare_thread_for_faults() {
 
 void Guard::leave(Fault&& fault) {
   *frame->fault = std::move(fault);
+  Fiber::before_jump(frame);
   siglongjmp(frame->jump, 1);
 }
 

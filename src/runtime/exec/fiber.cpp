@@ -1,6 +1,7 @@
 #include "fiber.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define ANYWARP_ASAN 1
 #endif
@@ -193,6 +194,9 @@ std::uint32_t Fiber::run(Body body, void* argument) {
 #endif
     fiber_sp_ = frame;
     suspended_ = true;
+#if defined(ANYWARP_ASAN)
+    __asan_unpoison_memory_region(stack_, bytes_);  // what was dropped there left its marks
+#endif
   }
   to_fiber();
 #if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
@@ -206,20 +210,26 @@ void Fiber::suspend(std::uint32_t value) {
   to_thread(false);
 }
 
-void Fiber::left_by_jump() {
-#if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
-  Fiber* fiber = running;
-  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  // A jump within the fiber: a service that read the kernel's memory.
-  if (fiber == nullptr || here - reinterpret_cast<std::uintptr_t>(fiber->stack_) < fiber->bytes_) return;
+bool Fiber::holds(const void* address) const {
+  return reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(stack_) < bytes_;
+}
+
+// A service that reads the kernel's memory may jump within the fiber; then it goes on to run.
+
+void Fiber::before_jump([[maybe_unused]] const void* to) {
+#if defined(ANYWARP_TSAN)  // which looks for the target among those of the running fiber
+  if (running == nullptr || running->holds(to)) return;
+  __tsan_switch_to_fiber(running->tsan_thread_, 0);
   running = nullptr;
+#endif
+}
+
+void Fiber::left_by_jump() {
 #if defined(ANYWARP_ASAN)
-  __sanitizer_start_switch_fiber(nullptr, fiber->thread_stack_, fiber->thread_bytes_);
+  if (running == nullptr || running->holds(__builtin_frame_address(0))) return;
+  __sanitizer_start_switch_fiber(nullptr, running->thread_stack_, running->thread_bytes_);
   __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
-#endif
-#if defined(ANYWARP_TSAN)
-  __tsan_switch_to_fiber(fiber->tsan_thread_, 0);
-#endif
+  running = nullptr;
 #endif
 }
 

@@ -29,11 +29,13 @@ class Fiber {
   // Forgets what runs or is suspended there.
   void drop();
 
-  // Before code that was running on a fiber goes on on the thread's stack because of a long jump; for the sanitizers.
+  // For the sanitizers: before a long jump, whose target's frame is at `to`, and behind one.
+  static void before_jump(const void* to);
   static void left_by_jump();
 
  private:
   static void enter(void* self);
+  bool holds(const void* address) const;
   void to_fiber();
   void to_thread(bool ends);
 
