@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
-CLIENTS = {"numba_cuda": "numba-cuda", "triton": "Triton", "tinygrad": "tinygrad", "pycuda": "PyCUDA", "cuda_python": "cuda-python"}
+CLIENTS = {
+    "numba_cuda": "numba-cuda",
+    "triton": "Triton",
+    "tinygrad": "tinygrad",
+    "pycuda": "PyCUDA",
+    "cuda_python": "cuda-python",
+    "cupy": "CuPy",
+}
 ENVIRONMENT = {"tinygrad": {"DEV": "CUDA:PTX"}, "numba_cuda": {"NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0"}}
 FILES = sorted(str(path.relative_to(PROGRAMS)) for path in PROGRAMS.glob("*/*.py"))
 

@@ -73,12 +73,12 @@ def _has_program(*names: str) -> Callable[[], bool]:
     return lambda: any(shutil.which(name) for name in names)
 
 
-def _has_toolkit_library(name: str) -> Callable[[], bool]:
-    """A library of an installed CUDA toolkit, for those who do not use the packages."""
+def _has_toolkit_file(*names: str) -> Callable[[], bool]:
+    """One of several files of an installed CUDA toolkit, for those who do not use the packages."""
 
     def test() -> bool:
         roots = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
-        return any(root and any(os.path.exists(os.path.join(root, folder, name)) for folder in ("lib64", "nvvm/lib64")) for root in roots)
+        return any(root and os.path.exists(os.path.join(root, name)) for root in roots for name in names)
 
     return test
 
@@ -92,13 +92,18 @@ _PIP = f"{_PYTHON} -m pip install"
 
 _NVVM = Need(
     "libNVVM",
-    _either(_has_distribution("nvidia-nvvm", "nvidia-cuda-nvcc-cu12"), _has_toolkit_library("libnvvm.so")),
+    _either(_has_distribution("nvidia-nvvm", "nvidia-cuda-nvcc-cu12"), _has_toolkit_file("lib64/libnvvm.so", "nvvm/lib64/libnvvm.so")),
     f"{_PIP} 'numba-cuda[cu13]'",
 )
 _NVRTC = Need(
     "NVRTC",
-    _either(_has_distribution("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"), _has_toolkit_library("libnvrtc.so")),
+    _either(_has_distribution("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"), _has_toolkit_file("lib64/libnvrtc.so")),
     f"{_PIP} 'numba-cuda[cu13]'",
+)
+_HEADERS = Need(
+    "CUDA's headers",
+    _either(_has_distribution("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12"), _has_toolkit_file("include/cuda_fp16.h")),
+    f"{_PIP} nvidia-cuda-runtime nvidia-cuda-cccl",
 )
 _COMPILER = Need("a C compiler", _has_program("cc", "gcc", "clang"), "apt-get install gcc")
 
@@ -144,7 +149,16 @@ CLIENTS = (
         "cuda-python",
     ),
     Client("PyCUDA", "pycuda", "pycuda", f"{_PIP} pycuda", "2026.1", (), "hand it PTX: drv.module_from_buffer(ptx)", "pycuda"),
-    Client("CuPy", "cupy", "cupy-cuda13x", f"{_PIP} cupy-cuda13x", "", (), "not yet: its CUDA runtime is linked in statically", ""),
+    Client(
+        "CuPy",
+        "cupy",
+        "cupy-cuda13x",
+        f"{_PIP} cupy-cuda13x nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-cccl",
+        "14.2.0",
+        (_NVRTC, _HEADERS),
+        "NVRTC is asked for PTX; the CUDA runtime inside its modules is sent to ours",
+        "cupy",
+    ),
     Client("JAX", "jax_cuda13_plugin", "jax-cuda13-plugin", f"{_PIP} 'jax[cuda13]'", "", (), "not yet: it asks for cuDNN and NVML", ""),
 )
 
