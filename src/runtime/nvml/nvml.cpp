@@ -1,4 +1,4 @@
-// The management library: devices, their memory and what uses them, for monitoring programs and for JAX. Everything is answered from the driver
+// The management library: devices, their memory and what uses them, for monitoring programs. Everything is answered from the driver
 // API; what a processor has no counterpart of (fans, power limits, NVLink) is "not supported", as on devices without it. Memory and
 // processes are this process's: virtual devices have no state of their own outside it.
 //
