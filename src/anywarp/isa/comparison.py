@@ -27,7 +27,7 @@ def why_not(operator: str, type: str, ftz: bool) -> str | None:
     if type in FLOAT_SHAPE:
         if operator in UNSIGNED_NAMES:
             return f".{operator} is for unsigned integers"
-        return ".ftz is for f32" if ftz and type not in ("f32", "f16") else None
+        return ".ftz is for f32 and f16" if ftz and type not in ("f32", "f16") else None
     if ftz:
         return ".ftz is for floating point"
     if operator in ("num", "nan") or len(operator) == 3:
