@@ -29,8 +29,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import llvmlite.binding
-
 import anywarp.isa  # noqa: F401  declares every instruction
 from anywarp.codegen import llvm as codegen
 from anywarp.isa import base, types
@@ -40,7 +38,6 @@ from tests.isa import case_format, values
 from tests.isa.case_format import ANY_NAN, ANY_VALUE, FormatError, Group
 
 WARP = 32
-llvm: Any = llvmlite.binding  # untyped
 EDGE_LIMIT = 1200  # edge tuples a group
 SECONDS = 60  # for all compiled functions of a file
 SEED = 20261124
@@ -292,8 +289,7 @@ class Code:
         except codegen.CodegenError as error:
             raise CaseFailure(f"LLVM refused what `lower` wrote: {error}\n{_excerpt(text, str(error))}") from error
         codegen.optimise(module)
-        engine = llvm.create_mcjit_compiler(module, codegen.create_target_machine())
-        engine.finalize_object()
+        engine = codegen.create_engine(module)
         return engine
 
 

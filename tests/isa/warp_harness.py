@@ -9,8 +9,6 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import llvmlite.binding
-
 import anywarp.isa  # noqa: F401  declares every instruction
 from anywarp.codegen import llvm as codegen
 from anywarp.isa import base, types
@@ -18,7 +16,6 @@ from anywarp.lower.emit import Module, V
 from anywarp.lower.warp import WarpEmitter
 
 WARP = 32
-llvm: Any = llvmlite.binding  # untyped
 
 
 def instruction(opcode: str) -> Any:
@@ -90,8 +87,7 @@ class Kernels:
     def compile(self) -> None:
         module = codegen.parse(self.module.text())
         codegen.optimise(module)
-        self._engine = llvm.create_mcjit_compiler(module, codegen.create_target_machine())
-        self._engine.finalize_object()
+        self._engine = codegen.create_engine(module)
 
     def address(self, number: int) -> int:
         assert self._engine

@@ -10,8 +10,6 @@ import itertools
 import struct
 from dataclasses import dataclass
 
-import llvmlite.binding as llvm
-
 from anywarp import abi, ptx
 from anywarp.codegen import llvm as codegen
 from anywarp.compiler.manifest import initial_data
@@ -91,8 +89,7 @@ class Program:
             lowered = lower(function, variant, codegen.feature_set())
             module = codegen.parse(lowered.text)
             codegen.optimise(module)
-            engine = llvm.create_mcjit_compiler(module, codegen.target_machine())
-            engine.finalize_object()
+            engine = codegen.create_engine(module)
             self._cache[key] = Compiled(lowered, engine.get_function_address(lowered.function), engine)
             self._cache[key].function = function  # type: ignore[attr-defined]
         return self._cache[key]

@@ -58,19 +58,26 @@ def feature_set() -> frozenset[str]:
     return frozenset(name[1:] for name in target().features.split(",") if name.startswith("+"))
 
 
-def create_target_machine(level: int = 2) -> llvm.TargetMachine:
-    """A new machine for the target: small code model, PIC, `level` (0 to 3) of instruction selection and scheduling."""
+def _create_machine(level: int, model: str) -> llvm.TargetMachine:
     triple, cpu, features = target()
     machine: llvm.TargetMachine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small"
+        cpu=cpu, features=features, opt=level, reloc="pic", codemodel=model
     )
     return machine
 
 
 @cache
 def target_machine(level: int = 2) -> llvm.TargetMachine:
-    """The one that this process compiles with."""
-    return create_target_machine(level)
+    """The target's machine: small code model, PIC, `level` (0 to 3) of instruction selection and scheduling."""
+    return _create_machine(level, "small")
+
+
+def create_engine(module: llvm.ModuleRef) -> llvm.ExecutionEngine:
+    """Loads a module into this process, for tests of pieces of code. The JIT places code and constants apart, in a large process by more
+    than the small code model reaches (LLVM aborts then), so its code has 64-bit addresses."""
+    engine: llvm.ExecutionEngine = llvm.create_mcjit_compiler(module, _create_machine(2, "jitdefault"))
+    engine.finalize_object()
+    return engine
 
 
 def parse(text: str) -> llvm.ModuleRef:

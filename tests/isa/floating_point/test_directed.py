@@ -9,7 +9,6 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import pytest
 
 import anywarp.isa  # noqa: F401  declares every instruction
@@ -37,8 +36,7 @@ def compute(elem: str, rows: list[tuple[int, ...]], code: Callable[[Emitter, lis
     module.functions.append(f"define void @run({parameters}) {{\n" + "\n".join([*g.lines, "  ret void", "}"]))
     compiled = codegen.parse(module.text())
     codegen.optimise(compiled)
-    engine = llvm.create_mcjit_compiler(compiled, codegen.create_target_machine())
-    engine.finalize_object()
+    engine = codegen.create_engine(compiled)
     run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (count + 1))(engine.get_function_address("run"))
     array = (ctypes.c_uint32 if size == 4 else ctypes.c_uint64) * LANES
     out: list[int] = []
