@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anywarp import ptx
+from anywarp import pipeline, ptx
 from anywarp.compiler.link import link
 
 HEAD = ".version 8.0\n.target sm_80\n.address_size 64\n"
@@ -35,3 +35,11 @@ def test_device_runtime_stays_for_a_function_that_is_not_ours() -> None:
 
 def test_device_runtime_is_left_out_where_our_own_function_serves() -> None:
     assert linked(PROGRAM.format(needed="cudaCGSynchronize"), OTHER, RUNTIME) == {"k", "other"}
+
+
+def test_a_caller_may_expect_a_result_that_the_definition_does_not_have() -> None:
+    """numba declares C functions without a result so."""
+    nothing = HEAD + ".visible .func nothing()\n{\nret;\n}\n"
+    for texts in ((PROGRAM.format(needed="nothing"), nothing), (nothing, PROGRAM.format(needed="nothing"))):
+        module = pipeline.read_module(link([(f"input {i}", text) for i, text in enumerate(texts)]))
+        assert module.functions["nothing"].body is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from anywarp import image, ptx
 from anywarp.ptx import device_runtime, tree
@@ -96,12 +97,15 @@ def _architecture(target: str) -> int:
 
 def _add_function(result: tree.Module, function: tree.Function, name: str) -> None:
     existing = result.functions.get(function.name)
-    if existing is None or existing.body is None:
+    if existing is None:
         result.functions[function.name] = function
-    elif function.body is not None and function.linkage != "weak":
-        if existing.linkage != "weak":
-            raise PtxError(f"function {function.name!r} is defined twice", function.line, 0, name)
-        result.functions[function.name] = function
+        return
+    if existing.body is not None and function.body is not None and "weak" not in (existing.linkage, function.linkage):
+        raise PtxError(f"function {function.name!r} is defined twice", function.line, 0, name)
+    keeps = existing.body is not None and (function.body is None or function.linkage == "weak")
+    chosen, other = (existing, function) if keeps else (function, existing)
+    # Linkers do not compare prototypes: a caller that expects a result of a function without one gets an undefined value.
+    result.functions[function.name] = replace(chosen, returns=other.returns) if other.returns and not chosen.returns else chosen
 
 
 def _add_variable(result: tree.Module, variable: tree.Variable, name: str) -> None:
