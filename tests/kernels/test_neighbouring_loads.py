@@ -58,6 +58,10 @@ CASES = {
         "ld.global.u32 %r10, [%rd6]; st.global.u32 [%rd2], %r10; ld.global.u32 %r11, [%rd6+4];", []),
     "a store between, never written": (
         "ld.global.nc.u32 %r10, [%rd6]; st.global.u32 [%rd2+8000], %r3; ld.global.nc.u32 %r11, [%rd6+4];", [2]),
+    "an acquire between": (
+        "ld.global.u32 %r10, [%rd6]; ld.acquire.gpu.global.u32 %r12, [%rd1]; ld.global.u32 %r11, [%rd6+4];", []),
+    "another load between": (
+        "ld.global.u32 %r10, [%rd6]; ld.global.u32 %r12, [%rd4+128]; ld.global.u32 %r11, [%rd6+4];", [2]),
     "volatile": ("ld.volatile.global.u32 %r10, [%rd6]; ld.volatile.global.u32 %r11, [%rd6+4];", []),
     "guarded": ("ld.global.u32 %r10, [%rd6]; @%p1 ld.global.u32 %r11, [%rd6+4];", []),
     "for a part of the warp": (

@@ -139,7 +139,7 @@ def find_loops(successors: Graph, idom: list[int]) -> Loops:
     for node, targets in enumerate(successors):
         for target in dict.fromkeys(targets):
             if position[target] <= position[node]:  # a retreating edge
-                if _dominates(idom, target, node):
+                if dominates(idom, target, node):
                     by_header.setdefault(target, []).append(node)
                 else:
                     is_irreducible = True
@@ -168,11 +168,12 @@ def find_loops(successors: Graph, idom: list[int]) -> Loops:
     return Loops(loops, innermost, is_irreducible)
 
 
-def _dominates(idom: list[int], a: int, b: int) -> bool:
+def dominates(parents: list[int], a: int, b: int) -> bool:
+    """Whether `a` is `b` or above it in a tree of immediate dominators, or postdominators (their exit is no index of the list)."""
     while b != a:
-        if b == idom[b] or b < 0:
+        if not 0 <= b < len(parents) or parents[b] == b:
             return False
-        b = idom[b]
+        b = parents[b]
     return True
 
 

@@ -10,11 +10,13 @@ Where every lane has an address of its own, an element costs a scalar load and a
 
 Legal because all lanes that load one element load the others: the loads stand in one block, or in blocks that are only run together (one
 dominates the other, which postdominates it, in the same loop), so no byte is read that the program does not read. Between the first and
-the others no store or cut may stand, except for `.nc`, which promises that nobody writes the memory while the kernel runs.
+the others no store, no load that orders others (acquire, volatile) and no cut may stand, except for `.nc`, which promises that nobody
+writes the memory while the kernel runs.
 """
 
 from __future__ import annotations
 
+from anywarp.analysis.cfg import dominates
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
 from anywarp.ir.builtin import LoadNeighbours
@@ -37,7 +39,7 @@ def merge_neighbouring_loads(function: model.Function, shapes: Shapes) -> None:
                     open_groups[key] = []
                     groups.append(open_groups[key])
                 open_groups[key].append((block, op))
-            elif op.op.writes or op.op.is_atomic or op.op.is_cut or op.op.is_convergent:
+            elif not _may_be_passed(op):
                 open_groups = {k: g for k, g in open_groups.items() if getattr(g[0][1].op, "nc", False)}
     _join_across_blocks(function, shapes, groups)
     gone: set[int] = set()
@@ -47,6 +49,13 @@ def merge_neighbouring_loads(function: model.Function, shapes: Shapes) -> None:
     if gone:
         for block in function.blocks:
             block.operations = [op for op in block.operations if id(op) not in gone]
+
+
+def _may_be_passed(op: Operation) -> bool:
+    """Whether a load may move up across an operation: it touches no memory, or is a load that orders nothing."""
+    if op.op.writes or op.op.is_atomic or op.op.is_cut or op.op.is_convergent:
+        return False
+    return not op.op.reads or (isinstance(op.op, Load) and not op.op.is_ordered)
 
 
 def _key(op: Operation, shapes: Shapes) -> tuple[object, ...] | None:
@@ -89,19 +98,7 @@ def _run_together(function: model.Function, shapes: Shapes, first: int, second: 
         return False
     if any(block.cut is not None for block in function.blocks[first:second]):
         return False
-    return _leads(graph.idom, second, first) and _leads(graph.ipdom, first, second)
-
-
-def _leads(parents: list[int], start: int, goal: int) -> bool:
-    """Whether `goal` is among the (post)dominators of `start`."""
-    node = start
-    for _ in range(len(parents)):
-        if node == goal:
-            return True
-        if node >= len(parents) or parents[node] in (node, -1):
-            return False
-        node = parents[node]
-    return False
+    return dominates(graph.idom, first, second) and dominates(graph.ipdom, second, first)
 
 
 def _runs(group: list[tuple[model.Block, Operation]]) -> list[list[tuple[model.Block, Operation]]]:
