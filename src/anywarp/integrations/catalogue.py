@@ -1,7 +1,7 @@
 """The clients that Anywarp is tested with: which packages they are, what they need, and the command that installs them.
 
 For `anywarp doctor` and the tests in tests/clients, which skip with `install` where a client is missing. `anywarp doctor FILE` is about a
-program rather than a package; that is in cli/doctor.py.
+program rather than a package; that is in cli/examine.py.
 """
 
 from __future__ import annotations
