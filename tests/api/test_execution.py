@@ -165,6 +165,16 @@ def test_function_attributes(cuda: Driver, add: int) -> None:
     function = cuda.function(cuda.module(HEADER + ".visible .entry k() .maxntid 96, 2, 1 " + body), "k")
     assert get("MAX_THREADS_PER_BLOCK", function) == 192
     assert get("SHARED_SIZE_BYTES", function) == 100
+    many = "{ .reg .b32 %r<400>; " + " ".join(f"mov.u32 %r{i}, %clock;" for i in range(400)) + " ret; }"  # 112 registers a thread
+    for directives, threads, registers in (
+        ("", 576, 112),
+        (".maxntid 1024", 1024, 64),
+        (".reqntid 256, 4", 1024, 64),
+        (".maxntid 256 .minnctapersm 4", 256, 64),
+        (".maxnreg 40", 1024, 40),
+    ):
+        function = cuda.function(cuda.module(HEADER + f".visible .entry k() {directives} " + many), "k")
+        assert (get("MAX_THREADS_PER_BLOCK", function), get("NUM_REGS", function)) == (threads, registers), directives
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuFuncGetAttribute(byref(c_int()), 99, add))
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuFuncGetAttribute(None, 0, add))
     cuda.expect("CUDA_ERROR_INVALID_HANDLE", cuda.cuFuncGetAttribute(byref(c_int()), 0, None))

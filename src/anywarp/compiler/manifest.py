@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +19,7 @@ VERSION = 1
 MANAGED, EXTERN, WEAK, UNNAMED = 1, 2, 4, 8
 STRAIGHT, STEPPED = 0, 1
 USES_DYNAMIC_SHARED, MAY_SPIN, NEEDS_STACK = 1, 2, 4
+REGISTERS_OF_MULTIPROCESSOR = 65536  # of every device profile; a warp gets them in units of 256, 8 a thread
 
 
 class Writer:
@@ -47,8 +49,12 @@ class Writer:
         return b"".join(self.parts)
 
 
+def _numbers(directive: Iterable[Any] | None) -> list[int]:
+    return [int(v) for v in directive or ()]
+
+
 def _triple(directive: Iterable[Any] | None) -> list[int]:
-    values = [int(v) for v in directive or ()]
+    values = _numbers(directive)
     return [*values, *[1] * (3 - len(values))] if values else [0, 0, 0]
 
 
@@ -131,9 +137,17 @@ def _all_variables(module: tree.Module) -> list[tree.Variable]:
 
 def estimated_registers(compiled: CompiledKernel) -> int:
     """Registers a thread, for occupancy questions: a guess from the widest set of live values would cost a pass, so from the declared
-    widths: between 16 and 255."""
+    widths: between 16 and 255, and never more than the kernel's directives leave: a block as large as it declares (`.maxntid`, `.reqntid`)
+    can be launched, `.minnctapersm` times on a multiprocessor, and `.maxnreg` is kept (PTX ISA 11.4)."""
     values = sum(1 for op in compiled.function.operations() for r in op.results if r.width >= 32)
-    return max(16, min(255, 8 * -(-(values // 4 + 10) // 8)))
+    directives = compiled.function.source.directives
+    limits = [255, *_numbers(directives.get("maxnreg"))]
+    blocks = max([1, *_numbers(directives.get("minnctapersm"))])
+    for declared in (directives.get("reqntid"), directives.get("maxntid")):
+        if declared:
+            warps = -(-math.prod(_triple(declared)) // 32)
+            limits.append(REGISTERS_OF_MULTIPROCESSOR // (32 * warps * blocks) // 8 * 8)
+    return max(16, min(8 * -(-(values // 4 + 10) // 8), *limits))
 
 
 def kernel_manifest(entry: str, compiled: CompiledKernel) -> bytes:
