@@ -81,6 +81,12 @@ DRIVER_VERSION = Text("ANYWARP_DRIVER_VERSION", "13050", "CUDA version that the 
 
 # Execution
 NUM_THREADS = Whole("ANYWARP_NUM_THREADS", 0, "Worker threads that run CTAs.", "as many as cores that the process may use")
+LAUNCH_TIMEOUT = Number(
+    "ANYWARP_LAUNCH_TIMEOUT", 0.0, "Watchdog: seconds after which a kernel is stopped with CUDA_ERROR_LAUNCH_TIMEOUT; 0: never."
+)
+STOP_TIMEOUT = Number(
+    "ANYWARP_STOP_TIMEOUT", 5.0, "Seconds that whoever destroys or resets a context waits for a kernel to end, before it is stopped."
+)
 DUAL_MAPPING = Switch(
     "ANYWARP_DUAL_MAPPING",
     True,

@@ -8,6 +8,7 @@
 #include "driver/stream.h"
 #include "driver/stream_capture.h"
 #include "exec/services.h"
+#include "exec/watchdog.h"
 
 namespace anywarp::driver {
 namespace {
@@ -71,7 +72,7 @@ void start_context(CUctx_st& context) {
 void stop_context(CUctx_st& context) {
   if (!context.engine) return;
   // The error, if there is one, has been reported to whoever synchronised; here only the end of the work matters.
-  [[maybe_unused]] const Result ignored = context.engine->synchronize();
+  context.engine->finish(stop_patience_ns());
   std::unordered_set<CUstream> streams;
   std::unordered_set<CUevent> events;
   std::unordered_set<CUmodule> modules;

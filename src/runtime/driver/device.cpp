@@ -10,6 +10,7 @@
 
 #include "device_profiles.h"
 #include "driver/memory_pool.h"
+#include "exec/watchdog.h"
 
 namespace anywarp::driver {
 namespace {
@@ -135,6 +136,7 @@ CUresult start_devices(Engine& engine) {
     d->attributes[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR] = d->major;
     d->attributes[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR] = d->minor;
     d->attributes[CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT] = d->sm_count;
+    d->attributes[CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT] = watchdog_seconds() > 0;
     d->attributes[CU_DEVICE_ATTRIBUTE_PCI_BUS_ID] += ordinal;
     if (!d->attributes[CU_DEVICE_ATTRIBUTE_CLOCK_RATE]) d->attributes[CU_DEVICE_ATTRIBUTE_CLOCK_RATE] = clock;
     if (!d->attributes[CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE]) d->attributes[CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE] = 1600000;

@@ -13,14 +13,17 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <iterator>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "../memory/arena.h"
 #include "fiber.h"
+#include "futex.h"
 #include "loader.h"
 
 namespace anywarp {
@@ -33,11 +36,12 @@ constexpr int kCount = 4;
 struct Frame {
   sigjmp_buf jump;
   Fault* fault = nullptr;
+  const Limits* limits = nullptr;
   bool critical = false;  // the runtime's own code runs inside (a service): a fault is a bug of ours, not the kernel's
 };
 
 // Initial-exec: a signal handler must not allocate thread-local storage.
-thread_local Frame* frame __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local std::atomic<Frame*> frame __attribute__((tls_model("initial-exec"))) = nullptr;
 thread_local int chained __attribute__((tls_model("initial-exec"))) = 0;
 
 struct sigaction previous[kCount];
@@ -109,6 +113,22 @@ void note_callers(const ucontext_t* context, std::uintptr_t outermost, Fault& fa
   fault.caller_count = n;
 }
 
+// Sent to threads inside Guard::run by `interrupt_threads`: one of the signals that are handled anyway, marked with this address.
+constexpr int kInterrupt = SIGILL;
+const char interrupt_mark = 0;
+
+Fault::Cause reached(const Frame& f) {
+  if (f.limits == nullptr) return Fault::Cause::none;
+  if (f.limits->abandoned != nullptr && f.limits->abandoned->load(std::memory_order_seq_cst) != 0) return Fault::Cause::abandoned;
+  if (f.limits->deadline_ns != 0 && now_ns() > f.limits->deadline_ns) return Fault::Cause::timed_out;
+  return Fault::Cause::none;
+}
+
+[[noreturn]] void jump(Frame* f) {
+  Fiber::before_jump(f);
+  siglongjmp(f->jump, 1);
+}
+
 void handler(int signal, siginfo_t* info, void* context) {
   // A write met memory that is being moved into a file, for other processes to map: it is tried again.
   if (signal == SIGSEGV && info->si_code == SEGV_ACCERR && memory::is_shared(reinterpret_cast<std::uintptr_t>(info->si_addr))) {
@@ -117,8 +137,16 @@ void handler(int signal, siginfo_t* info, void* context) {
     errno = error;
     return;
   }
-  Frame* f = frame;
+  Frame* f = frame.load(std::memory_order_relaxed);
   const auto* machine = static_cast<const ucontext_t*>(context);
+  if (signal == kInterrupt && info->si_code == SI_QUEUE && info->si_value.sival_ptr == &interrupt_mark) {
+    if (f == nullptr || f->critical) return;  // Critical looks when it ends
+    f->fault->cause = reached(*f);
+    if (f->fault->cause == Fault::Cause::none) return;
+    f->fault->pc = pc_of(machine);
+    note_callers(machine, reinterpret_cast<std::uintptr_t>(f), *f->fault);
+    jump(f);
+  }
   // Sent by kill or sigqueue: not a fault of this thread.
   if (f == nullptr || f->critical || info->si_code <= 0) {
     const int error = errno;
@@ -144,11 +172,21 @@ void handler(int signal, siginfo_t* info, void* context) {
 #endif
   fault.stack = signal == SIGSEGV && fault.address - (stack_of(machine) - kBelowStack) < kBelowStack + kAboveStack;
   note_callers(machine, reinterpret_cast<std::uintptr_t>(f), fault);
-  Fiber::before_jump(f);
-  siglongjmp(f->jump, 1);
+  jump(f);
 }
 
-// An alternate stack of this thread's, if it has none. Given back when the thread ends.
+// The threads that may be inside Guard::run. One leaves the list before its `frame` goes.
+struct GuardedThread {
+  pthread_t thread;
+  std::atomic<Frame*>* frame;
+};
+std::mutex threads_mutex;
+std::vector<GuardedThread>& threads() {
+  static auto* all = new std::vector<GuardedThread>;  // never destroyed: threads end after static objects
+  return *all;
+}
+
+// An alternate stack of this thread's, if it has none, and its place in the list of threads. Given back when the thread ends.
 struct AlternateStack {
   void* memory = nullptr;
   std::size_t bytes = 0;
@@ -157,6 +195,10 @@ struct AlternateStack {
   void provide() {
     if (ready) return;
     ready = true;
+    {
+      const std::lock_guard lock(threads_mutex);
+      threads().push_back({pthread_self(), &frame});
+    }
     stack_t old{};
     if (sigaltstack(nullptr, &old) == 0 && (old.ss_flags & SS_DISABLE) == 0 && old.ss_size >= (std::size_t{32} << 10)) return;
     bytes = std::size_t{64} << 10;
@@ -171,6 +213,10 @@ struct AlternateStack {
     sigaltstack(&stack, nullptr);
   }
   ~AlternateStack() {
+    if (ready) {
+      const std::lock_guard lock(threads_mutex);
+      std::erase_if(threads(), [](const GuardedThread& t) { return t.frame == &frame; });
+    }
     if (memory == nullptr) return;
     stack_t now{};
     if (sigaltstack(nullptr, &now) == 0 && now.ss_sp == memory) {
@@ -193,22 +239,42 @@ constexpr int kSaveMask = 0;
 
 }  // namespace
 
-bool Guard::run(void (*body)(void*), void* argument, Fault* fault) {
+bool Guard::run(void (*body)(void*), void* argument, Fault* fault, const Limits* limits) {
   Frame here;
-  Frame* const outer = frame;
+  Frame* const outer = frame.load(std::memory_order_relaxed);
   here.fault = fault;
+  here.limits = limits;
   if (sigsetjmp(here.jump, kSaveMask) != 0) {
-    frame = outer;
+    frame.store(outer, std::memory_order_relaxed);
     Fiber::left_by_jump();
 #if defined(__x86_64__)
     __builtin_ia32_ldmxcsr(0x1f80);
 #endif
     return false;
   }
-  frame = &here;
+  if (limits == nullptr) {
+    frame.store(&here, std::memory_order_relaxed);
+  } else {
+    // Either `interrupt_threads` sees that this thread is inside, or this thread sees why it was called.
+    frame.store(&here, std::memory_order_seq_cst);
+    if (limits->abandoned != nullptr && limits->abandoned->load(std::memory_order_seq_cst) != 0) {
+      frame.store(outer, std::memory_order_relaxed);
+      fault->cause = Fault::Cause::abandoned;
+      return false;
+    }
+  }
   body(argument);
-  frame = outer;
+  frame.store(outer, std::memory_order_relaxed);
   return true;
+}
+
+void interrupt_threads() {
+  install_fault_handlers();  // where somebody replaced them
+  const std::lock_guard lock(threads_mutex);
+  sigval mark{};
+  mark.sival_ptr = const_cast<char*>(&interrupt_mark);
+  for (const GuardedThread& t : threads())
+    if (t.frame->load(std::memory_order_seq_cst) != nullptr) pthread_sigqueue(t.thread, kInterrupt, mark);
 }
 
 void install_fault_handlers() {
@@ -221,7 +287,7 @@ void install_fault_handlers() {
     struct sigaction own{};
     own.sa_sigaction = handler;
     // The mask stays as it is, so that leaving by a jump needs no system call.
-    own.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    own.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART;
     sigemptyset(&own.sa_mask);
     sigaction(kSignals[i], &own, nullptr);
   }
@@ -256,9 +322,9 @@ void prepare_thread_for_faults() {
 }
 
 void Guard::leave(Fault&& fault) {
-  *frame->fault = std::move(fault);
-  Fiber::before_jump(frame);
-  siglongjmp(frame->jump, 1);
+  Frame* const f = frame.load(std::memory_order_relaxed);
+  *f->fault = std::move(fault);
+  jump(f);
 }
 
 namespace {
@@ -290,20 +356,31 @@ bool has_stack_for_kernels() {
   return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - lowest >= std::uintptr_t{1} << 20;
 }
 
-bool Guard::active() { return frame != nullptr; }
+bool Guard::active() { return frame.load(std::memory_order_relaxed) != nullptr; }
 
-Guard::Critical::Critical() : before_(frame != nullptr && frame->critical) {
-  if (frame != nullptr) frame->critical = true;
+Guard::Critical::Critical() : before_(false) {
+  Frame* const f = frame.load(std::memory_order_relaxed);
+  if (f == nullptr) return;
+  before_ = f->critical;
+  f->critical = true;
 }
 
+// The service's own objects are gone by now: this one is made before them.
 Guard::Critical::~Critical() {
-  if (frame != nullptr) frame->critical = before_;
+  Frame* const f = frame.load(std::memory_order_relaxed);
+  if (f == nullptr) return;
+  f->critical = before_;
+  if (before_ || f->limits == nullptr) return;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  f->fault->cause = reached(*f);
+  if (f->fault->cause != Fault::Cause::none) jump(f);
 }
 
 Result result_of(const Fault& fault) {
   switch (fault.cause) {
     case Fault::Cause::none: return Result::success;
-    case Fault::Cause::cancelled: return Result::unknown;
+    case Fault::Cause::abandoned: return Result::context_is_destroyed;
+    case Fault::Cause::timed_out: return Result::launch_timeout;
     case Fault::Cause::deadlock: return Result::launch_failed;
     case Fault::Cause::assertion: return Result::assert_failed;
     case Fault::Cause::signal:

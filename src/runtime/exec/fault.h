@@ -1,12 +1,16 @@
-// Faults in compiled code become errors of the context, never signals of the process.
+// Faults in compiled code become errors of the context, never signals of the process; and compiled code can be stopped from outside.
 //
 // A handler for SIGSEGV, SIGBUS, SIGFPE and SIGILL is installed when the engine starts. A fault is ours if the thread is inside
 // `Guard::run`, which runs nothing but compiled code, the scheduler of its warps, C functions that it calls, and copies of the user's
 // memory; then the handler jumps back to `Guard::run`. Services run with `Critical`, where a fault is the runtime's own. All other faults
 // go to the handler that was there before, or to the default action. What runs inside holds no locks and no destructors, so
 // leaving it is safe.
+//
+// Whoever wants such code to end early sets what `Limits` names and calls `interrupt_threads`: each thread that is inside gets a signal, looks
+// at its limits, and jumps. Nothing is polled, and a loop without memory accesses ends as well.
 #pragma once
 
+#include <atomic>
 #include <csetjmp>
 #include <cstdint>
 #include <functional>
@@ -18,7 +22,7 @@
 namespace anywarp {
 
 struct Fault {
-  enum class Cause { none, signal, trap, assertion, deadlock, cancelled };
+  enum class Cause { none, signal, trap, assertion, deadlock, abandoned, timed_out };
   Cause cause = Cause::none;
   int signal = 0;
   std::uintptr_t pc = 0;       // signal: where; trap: where the service was called
@@ -46,10 +50,19 @@ void prepare_thread_for_faults();
 // Does the calling thread have stack enough for a kernel (1 MiB)?
 bool has_stack_for_kernels();
 
+// Why code inside `Guard::run` has to end early.
+struct Limits {
+  const std::atomic<std::uint32_t>* abandoned = nullptr;  // not zero: at once
+  std::uint64_t deadline_ns = 0;                          // by now_ns(); 0: none
+};
+
+// Makes every thread inside `Guard::run` look at its limits. One that is in a service does so at the service's end.
+void interrupt_threads();
+
 class Guard {
  public:
   // Calls body(argument). False if it was left by a fault, which `fault` then describes. Not reentrant within a thread's guarded code.
-  static bool run(void (*body)(void*), void* argument, Fault* fault);
+  static bool run(void (*body)(void*), void* argument, Fault* fault, const Limits* limits = nullptr);
   // Leaves the innermost `run` of this thread. Called by services.
   [[noreturn]] static void leave(Fault&& fault);
   static bool active();

@@ -14,6 +14,7 @@
 #include "futex.h"
 #include "hand.h"
 #include "services.h"
+#include "watchdog.h"
 
 namespace anywarp {
 
@@ -211,6 +212,7 @@ Result Grid::make(Context& context, Kernel& kernel, const LaunchShape& shape, co
   l.grid_workspace = shape.cooperative ? reinterpret_cast<std::uint64_t>(grid->workspace_) : 0;
   l.runtime = grid.get();
   grid->context_ = &context;
+  grid->limits_.abandoned = &context.abandoned_word();
   grid->code_ = code;
   grid->ctas_ = ctas;
   grid->ctas_of_unit_ = static_cast<std::uint32_t>(cluster_ctas);
@@ -252,7 +254,8 @@ void Grid::measure(std::uint64_t ns, std::uint64_t ctas) {
 }
 
 Item::Progress Grid::run(Hand& hand) {
-  if (context_->status() != Result::success) return Progress::done;
+  if (context_->is_abandoned()) return Progress::done;
+  limits_.deadline_ns = watchdog_deadline();
   hands.store(1, std::memory_order_relaxed);
   const bool small = cta_ns_ != 0 && cta_ns_ * ctas_ < kSpreadNs;
   if (units > 1 && most_hands > 1 && (!small || may_spin_)) hand.pool.publish(*this, most_hands - 1);
@@ -318,7 +321,9 @@ bool Grid::work_straight(Hand& hand) {
       cta.cluster_rank = 0;
       call.cta = &cta;
     }
-    if (!Guard::run(body, &call, &fault)) {
+    const bool late = is_late();
+    if (late) fault.cause = Fault::Cause::timed_out;
+    if (late || !Guard::run(body, &call, &fault, &limits_)) {
       const abi::Cta& cta = resident->cta;
       resident->linear = (std::uint64_t{cta.ctaid[2]} * launch_.grid[1] + cta.ctaid[1]) * launch_.grid[0] + cta.ctaid[0];
       fail(fault, *resident);
@@ -395,7 +400,9 @@ Grid::Step Grid::run(Team& team) {
     auto& c = *static_cast<Call*>(argument);
     c.outcome = c.team->run(c.rounds);
   };
-  if (!Guard::run(body, &call, &fault)) {
+  const bool late = is_late();
+  if (late) fault.cause = Fault::Cause::timed_out;
+  if (late || !Guard::run(body, &call, &fault, &limits_)) {
     fail(fault, team.running());
     cancelled.store(true, std::memory_order_release);
     return Step::ended;
@@ -426,10 +433,12 @@ bool Grid::widen(Hand& hand, bool* finished) {
 void Grid::fail(Fault& fault, const Resident& where) {
   if (failed_.exchange(true)) return;  // the first is reported, the others' hands only stop
   given_up_.fetch_add(cancel(), std::memory_order_relaxed);
+  if (context_->status() != Result::success) return;  // it was stopped because of that
+  const bool interrupted = fault.cause == Fault::Cause::abandoned || fault.cause == Fault::Cause::timed_out;
   const bool by_signal = fault.cause == Fault::Cause::signal;
   if (by_signal && where.in_stack_guard(fault.address)) fault.stack = true;
   std::optional<std::uint32_t> line = fault.line != 0 ? fault.line : code_->object->line(fault.pc);
-  for (std::uint32_t i = 0; !line && by_signal && i < fault.caller_count; ++i) line = code_->object->line(fault.callers[i] - 1);
+  for (std::uint32_t i = 0; !line && (by_signal || interrupted) && i < fault.caller_count; ++i) line = code_->object->line(fault.callers[i] - 1);
   const std::uint32_t lane0 = where.cta.current_warp * abi::kWarp;
   const std::uint32_t lane1 = std::min(lane0 + abi::kWarp, launch_.threads) - 1;
   if (by_signal && lane0 == lane1) fault.lanes = 1;
@@ -483,7 +492,9 @@ void Grid::fail(Fault& fault, const Resident& where) {
       break;
     case Fault::Cause::assertion: what = "device-side assertion"; break;
     case Fault::Cause::deadlock: what = "deadlock: every warp of the CTA waits at a barrier that cannot complete"; break;
-    default: what = "stopped"; break;
+    case Fault::Cause::timed_out: what = text("ran longer than the %g s that ANYWARP_LAUNCH_TIMEOUT allows", watchdog_seconds()); break;
+    case Fault::Cause::abandoned: what = "stopped, as it did not end and its context is being destroyed"; break;
+    case Fault::Cause::none: break;
   }
   std::string message = "anywarp: kernel '" + code_->manifest.entry + "': " + what;
   if (line) message += text("; PTX line %u", *line);

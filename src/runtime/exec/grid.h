@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "fault.h"
+#include "futex.h"
 #include "item.h"
 #include "launch.h"
 #include "module.h"
@@ -82,6 +83,7 @@ class Grid final : public Job {
   bool work_stepped(Hand& hand);
   Step run(Team& team);
   void fail(Fault& fault, const Resident& where);
+  bool is_late() const { return limits_.deadline_ns != 0 && now_ns() > limits_.deadline_ns; }
   bool stop(std::uint64_t units);  // cancels; `units` of the caller's are given up too. True: the job is finished
   void measure(std::uint64_t ns, std::uint64_t ctas);
 
@@ -92,6 +94,7 @@ class Grid final : public Job {
   std::uint64_t cta_ns_ = 0;  // a CTA's time, as earlier launches took; 0: not known
   std::uint32_t ctas_of_unit_ = 1;
   std::uint32_t clusters_[3] = {1, 1, 1};  // clusters of the grid in x, y, z
+  Limits limits_;  // the context's, and the watchdog's
   bool straight_ = false, cooperative_ = false, may_spin_ = false;
   Needs needs_;
   std::uint32_t workspace_[2] = {sizeof workspace_, 0};  // abi::Launch::grid_workspace: size and barrier

@@ -43,7 +43,7 @@ struct TaskItem final : Item {
   Context* context = nullptr;
   Progress run(Hand& hand) override {
     if (where == Where::pool && !hand.is_worker) return Progress::pool;
-    task(context->status());
+    task(context->is_abandoned() && context->status() == Result::success ? Result::context_is_destroyed : context->status());
     return Progress::done;
   }
 };
@@ -52,7 +52,7 @@ struct PollItem final : Item {
   std::function<bool()> ready;
   Context* context = nullptr;
   Progress run(Hand&) override {
-    if (context->status() != Result::success || ready()) return Progress::done;
+    if (context->is_abandoned() || ready()) return Progress::done;
     sched_yield();
     return Progress::later;
   }
@@ -64,7 +64,7 @@ class MemoryJob : public Job {
   Context* context = nullptr;
 
   Progress run(Hand& hand) override {
-    if (units == 0 || context->status() != Result::success) return Progress::done;
+    if (units == 0 || context->is_abandoned()) return Progress::done;
     hands.store(1, std::memory_order_relaxed);
     if (units > 1 && most_hands > 1) hand.pool.publish(*this, most_hands - 1);
     return work(hand) ? Progress::done : Progress::working;
@@ -380,6 +380,7 @@ void Stream::wait_for(std::uint64_t position) {
 }
 
 Result Stream::synchronize(std::uint64_t position) {
+  const Context::Waiting waiting(context_);
   wait_for(position);
   flush_printf();
   return context_.status();
@@ -481,6 +482,7 @@ std::vector<StreamRef> Context::streams() const {
 }
 
 Result Context::synchronize() {
+  const Waiting waiting(*this);
   std::vector<StreamRef> all;
   {
     const std::lock_guard lock(mutex_);
@@ -510,6 +512,53 @@ void Context::fail(Result result, const std::string& message) {
   if (!status_.compare_exchange_strong(expected, static_cast<std::uint32_t>(result))) return;
   message_ = message;
   std::fprintf(stderr, "%s\n", message.c_str());
+  abandon();
+}
+
+void Context::abandon() {
+  abandoned_.store(1, std::memory_order_seq_cst);
+  interrupt_threads();
+}
+
+void Context::finish(std::uint64_t patience_ns) {
+  std::vector<StreamRef> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = streams_;
+  }
+  all.push_back(legacy_);
+  // This thread runs none of it: it could not stop itself.
+  std::uint64_t seen = ~std::uint64_t{0}, deadline = 0;
+  long pause_ns = 0;
+  while (!is_abandoned()) {
+    std::uint64_t completed = 0;
+    bool busy = false;
+    for (const StreamRef& s : all) {
+      completed += s->completed();
+      busy |= s->completed() < s->submitted();
+    }
+    if (!busy || engine_.shut_down()) break;
+    const std::uint64_t now = now_ns();
+    if (completed != seen) {
+      seen = completed;
+      deadline = now + patience_ns;
+      pause_ns = 0;
+    }
+    if (now > deadline) {
+      abandon();
+      break;
+    }
+    if (now < deadline - patience_ns + kSpinNs) {
+      pause_briefly();
+      continue;
+    }
+    pause_ns = std::min(2 * pause_ns + 20'000, 5'000'000L);
+    const timespec pause{0, pause_ns};
+    nanosleep(&pause, nullptr);
+  }
+  [[maybe_unused]] const Result ignored = synchronize();
+  // Other threads that waited for the work go on before their streams are gone. They must not be there; a program that resets a hung device has them.
+  for (const std::uint64_t end = now_ns() + 1'000'000'000; waiting_.load(std::memory_order_acquire) != 0 && now_ns() < end;) sched_yield();
 }
 
 }  // namespace anywarp

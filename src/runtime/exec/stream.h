@@ -181,6 +181,25 @@ class Context {
   // The first error stays. Prints the message to stderr once.
   void fail(Result result, const std::string& message);
 
+  // Kernels that run are stopped, what is enqueued is dropped (tasks still run): after an error, and when the context ends.
+  void abandon();
+  bool is_abandoned() const { return abandoned_.load(std::memory_order_relaxed) != 0; }
+  const std::atomic<std::uint32_t>& abandoned_word() const { return abandoned_; }
+  // Waits for all streams as long as one of their items ends within `patience_ns`; else abandons the rest.
+  void finish(std::uint64_t patience_ns);
+
+  // A thread of the host program that waits for work of this context.
+  class Waiting {
+   public:
+    explicit Waiting(Context& context) : context_(context) { context_.waiting_.fetch_add(1, std::memory_order_relaxed); }
+    ~Waiting() { context_.waiting_.fetch_sub(1, std::memory_order_release); }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+   private:
+    Context& context_;
+  };
+
   // Limits that cuCtxSetLimit sets.
   std::atomic<std::size_t> printf_fifo_bytes{std::size_t{1} << 20};
   std::atomic<std::size_t> heap_bytes{std::size_t{8} << 20};
@@ -194,6 +213,8 @@ class Context {
   void* const api_object_;
   const std::uint64_t id_;
   std::atomic<std::uint32_t> status_{0};
+  std::atomic<std::uint32_t> abandoned_{0};
+  std::atomic<std::uint32_t> waiting_{0};
   mutable std::mutex error_mutex_;
   std::string message_;
   mutable std::mutex mutex_;
