@@ -64,7 +64,7 @@ class StoreAsync(_Vector):
     """st.async: stores to the shared memory of a CTA of the cluster and tells its mbarrier; with .release to global memory, without one"""
 
     syntax = (
-        "st.async{.weak}{.ss}.mbarrier::complete_tx::bytes{.vec}.type [a], b, [mbar]",
+        "st.async{.weak}{.cluster}{.ss}{.mbarrier::complete_tx::bytes}{.vec}.type [a], b, [mbar]",
         "st.async{.mmio}.release.scope{.global}.wide [a], b",
     )
     modifiers = {

@@ -141,6 +141,61 @@ class BulkCopy(_Bulk):
         w.each_lane(w.active, one)
 
 
+@instruction
+class MulticastBulkCopy(BulkCopy):
+    """multimem.cp.async.bulk: copies to all replicas of multicast memory, of which there is one here"""
+
+    syntax = (
+        "multimem.cp.async.bulk.global.shared::cta.bulk_group [dst], [src], size",
+        "multimem.cp.async.bulk.global.shared::cta.bulk_group.cp_mask [dst], [src], size, byte_mask",
+    )
+    section = "9.7.9.26"
+    since = (9, 1)
+
+
+@instruction
+class BulkFill(_Bulk):
+    """st.bulk: makes `size` bytes of shared memory (a multiple of 8) zero"""
+
+    syntax = "st.bulk{.weak}{.shared::cta} [dst], size, initial"
+    types = {**_Bulk.types, "initial": "b32"}
+    section = "9.7.9.13"
+    since = (8, 6)
+    target = 100
+    reads = False
+
+    def address_space(self, name: str) -> str:
+        return "shared" if "shared::cta" in self.opcode else ""
+
+    def operand_type(self, name: str) -> OperandType:
+        return {"size": "b64", "initial": "b32"}.get(name, "b64")
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        for address, size, _ in lanes.values():
+            if address % 8:
+                memory.load(address, 8)  # faults
+            memory.write(address, bytes(size & 0xFFFFFFFF & ~7))
+        return {}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        from anywarp.lower.copies import PerLane, counted_loop
+
+        place = w.place(self.address_space("dst"), op.operands[0])
+        w.check_alignment(place, 8)
+        per_lane = PerLane(w)
+        to, size = per_lane.pointer(place), per_lane.number(op.operands[1], "i32")
+
+        def one(lane: Any) -> None:
+            pointer = to(lane)
+
+            def word(index: Any) -> None:
+                w.store(w.const("i64", 0), w.offset(pointer, w.mul(index, w.const("i64", 8))), 8)
+
+            counted_loop(w, w.zext(w.lshr(size(lane), w.const("i32", 3)), "i64"), word)
+
+        w.each_lane(w.active, one)
+
+
 _REDUCTIONS = {
     "and": "b32 b64", "or": "b32 b64", "xor": "b32 b64", "inc": "u32", "dec": "u32",
     "min": "u32 s32 u64 s64 f16 bf16", "max": "u32 s32 u64 s64 f16 bf16", "add": "u32 s32 u64 f16 bf16 f32 f64",
@@ -206,6 +261,15 @@ class BulkReduce(_Bulk):
                 lower_report(w, bar(lane), count)
 
         w.each_lane(w.active, one)
+
+
+@instruction
+class MulticastBulkReduce(BulkReduce):
+    """multimem.cp.reduce.async.bulk: combines an array with all replicas of multicast memory, of which there is one here"""
+
+    syntax = ("multimem.cp.reduce.async.bulk.global.shared::cta.bulk_group.op{.noftz}.type [dst], [src], size",)
+    section = "9.7.9.27"
+    since = (9, 1)
 
 
 @instruction

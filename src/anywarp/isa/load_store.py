@@ -34,7 +34,7 @@ class _Access(Memory):
     vec: str | None
     cop: str | None
     modifiers = {
-        "sem": "weak relaxed acquire release volatile mmio",
+        "sem": "weak relaxed acquire release volatile",
         "scope": SCOPES,
         "ss": SPACES,
         "vec": "v2 v4 v8",
@@ -74,6 +74,8 @@ class Load(_Access):
     syntax = (
         f"ld{{.sem}}{{.scope}}{{.ss}}{{.nc}}{_HINTS}{{.vec}}.type d, [a]{{, policy}}",
         f"ld{{.sem}}{{.ss}}{{.scope}}{_HINTS}{{.vec}}.type d, [a]{{, policy}}",
+        "ld.ss.cop.nc{.evict1}{.evict2}{.cache}{.prefetch}{.vec}.type d, [a]{, policy}",
+        "ld.mmio.sem.scope{.ss}.type d, [a]",
         "ldu{.ss}{.vec}.type d, [a]",
     )
     section = "9.7.9.8"
@@ -103,6 +105,7 @@ class Store(_Access):
     syntax = (
         f"st{{.sem}}{{.scope}}{{.ss}}{_HINTS}{{.vec}}.type [a], b{{, policy}}",
         f"st{{.sem}}{{.ss}}{{.scope}}{_HINTS}{{.vec}}.type [a], b{{, policy}}",
+        "st.mmio.sem.scope{.ss}.type [a], b",
     )
     results = ()
     section = "9.7.9.11"

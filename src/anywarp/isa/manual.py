@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from anywarp.isa.base import mnemonics
 
 CONTROL_FLOW = frozenset({"bra", "brx", "call", "ret", "exit"})  # 9.7.12
-NOT_COMPILED = frozenset({"tcgen05", "clusterlaunchcontrol", "sulea"})
+NOT_COMPILED = frozenset({"tcgen05", "sulea"})
 
 
 def unknown(opcodes: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:

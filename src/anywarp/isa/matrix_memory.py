@@ -3,8 +3,9 @@
 ldmatrix, stmatrix (PTX ISA 9.7.14.5.15, 9.7.14.5.16) and wmma.load, wmma.store (9.7.14.4.3, 9.7.14.4.4).
 
 All are built of tiles of 8 rows: a row of ldmatrix is 16 bytes at the address that one lane gives, and dword l of the eight rows is what
-lane l gets. So a tile is eight loads and, transposed, one shuffle. Fragments of wmma are in the layout of `matrix_wmma.element_position`,
-whose registers are tiles too: 8 groups of lanes by 4 lanes with `per` elements each.
+lane l gets. So a tile is eight loads and, transposed, one shuffle. Matrices of bytes have 16 columns, and 16 rows where transposed.
+Fragments of wmma are in the layout of `matrix_wmma.element_position`, whose registers are tiles too: 8 groups of lanes by 4 lanes with
+`per` elements each.
 
 Lanes that are off (a warp that the block does not fill) read at a safe place and write into scratch memory.
 """
@@ -126,6 +127,150 @@ class StoreMatrix(_EightRows):
                 tile = w.reinterpret(w.shuffle(w.reinterpret(tile, "i16", 64), None, inverse), "i32", 32)
             for row in range(8):
                 w.store(w.shuffle(tile, None, range(4 * row, 4 * row + 4)), w.extract(pointers, 8 * i + row), 16)
+
+
+class _Bytes(Memory):
+    """What loads and stores of matrices of bytes have in common. Lane `4 * column + quad` holds bytes of rows `4 * quad` and on."""
+
+    modifiers = {"num": "x1 x2", "any_num": "x1 x2 x4", "ss": _SPACES, "packed": "b6x16_p32 b4x16_p64"}
+    section = "9.7.14.5.15"
+    since = (8, 6)
+    target = 100
+    is_convergent = True
+    num: str | None = None
+    any_num: str | None = None
+    packed: str | None = None
+    ss: str | None
+
+    @property
+    def count(self) -> int:
+        return int((self.num or self.any_num or "x1")[1])
+
+    def shape(self, *operands: Shape) -> Shape:
+        return VARYING
+
+    def row(self, memory: Any, address: int) -> bytes:
+        """A row's 16 elements: 4-bit ones in the middle of their bytes, 6-bit ones in the low bits."""
+        data = memory.load(address, 16)
+        if self.packed is None:
+            return bytes(data >> 8 * i & 0xFF for i in range(16))
+        if self.packed == "b4x16_p64":
+            return bytes((data >> 4 * i & 15) << 2 for i in range(16))
+        return bytes(data >> 6 * i & 63 for i in range(16))
+
+    def lower_row(self, w: Any, pointer: Any) -> Any:
+        """The same as 16 x i8."""
+        data = w.reinterpret(w.load("i32", 4, pointer, 16 if w.is_full else 4), "i8", 16)
+        if self.packed is None:
+            return data
+        if self.packed == "b4x16_p64":
+            half = w.shuffle(data, None, range(8))
+            low = w.shl(w.and_(half, w.const("i8", 15)), w.const("i8", 2))
+            high = w.and_(w.lshr(half, w.const("i8", 2)), w.const("i8", 60))
+            return w.shuffle(low, high, [8 * (i & 1) + (i >> 1) for i in range(16)])
+        threes = w.reinterpret(w.shuffle(data, None, [3 * g + i if i < 3 else 15 for g in range(4) for i in range(4)]), "i32", 4)
+        bytes_ = None
+        for i in range(4):
+            one = w.shl(w.and_(w.lshr(threes, w.const("i32", 6 * i)), w.const("i32", 63)), w.const("i32", 8 * i))
+            bytes_ = one if bytes_ is None else w.or_(bytes_, one)
+        return w.reinterpret(bytes_, "i8", 16)
+
+
+@instruction
+class LoadBytes(_Bytes):
+    """ldmatrix of 16 by 16 elements of 8 bits, or of 6 or 4 that become 8, transposed; lanes 16i to 16i+15 give the rows' addresses"""
+
+    syntax = (
+        "ldmatrix.sync.aligned.m16n16.num.trans{.ss}.b8 r, [p]",
+        "ldmatrix.sync.aligned.m16n16.num.trans{.ss}.b8x16.packed r, [p]",
+    )
+    reads = True
+
+    def operand_type(self, name: str) -> OperandType:
+        return "b32", 2 * self.count
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        out: dict[int, list[int]] = {lane: [] for lane in lanes}
+        for i in range(self.count):
+            rows = [self.row(memory, lanes[16 * i + r][0]) for r in range(16)]
+            for lane in lanes:
+                for column in (lane >> 2, (lane >> 2) + 8):
+                    out[lane].append(int.from_bytes(bytes(rows[4 * (lane & 3) + k][column] for k in range(4)), "little"))
+        return {lane: tuple(v) for lane, v in out.items()}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        pointers = _row_pointers(w, "shared" if self.ss else "", op.operands[0], 16, False)
+
+        def zipped(a: Any, b: Any, elem: str) -> Any:
+            return w.reinterpret(w.shuffle(a, b, [16 * (i & 1) + (i >> 1) for i in range(32)]), elem, 16)
+
+        results = []
+        for i in range(self.count):
+            rows = [self.lower_row(w, w.extract(pointers, 16 * i + r)) for r in range(16)]
+            pairs = [zipped(rows[r], rows[r + 1], "i16") for r in range(0, 16, 2)]
+            whole = w.concat([zipped(pairs[q], pairs[q + 1], "i32") for q in range(0, 8, 2)])
+            results += [w.shuffle(whole, None, [16 * (lane & 3) + (lane >> 2) + 8 * r for lane in range(32)]) for r in range(2)]
+        return results
+
+
+@instruction
+class LoadPacked(_Bytes):
+    """ldmatrix of 8 by 16 elements of 6 or 4 bits that become 8; lanes 8i to 8i+7 give the rows' addresses"""
+
+    syntax = "ldmatrix.sync.aligned.m8n16.any_num{.ss}.b8x16.packed r, [p]"
+    reads = True
+
+    def operand_type(self, name: str) -> OperandType:
+        return "b32", self.count
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        out: dict[int, list[int]] = {lane: [] for lane in lanes}
+        for i in range(self.count):
+            rows = [self.row(memory, lanes[8 * i + r][0]) for r in range(8)]
+            for lane in lanes:
+                at = 4 * (lane & 3)
+                out[lane].append(int.from_bytes(rows[lane >> 2][at : at + 4], "little"))
+        return {lane: tuple(v) for lane, v in out.items()}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        pointers = _row_pointers(w, "shared" if self.ss else "", op.operands[0], 16, False)
+        return [
+            w.reinterpret(w.concat([self.lower_row(w, w.extract(pointers, 8 * i + r)) for r in range(8)]), "i32", 32)
+            for i in range(self.count)
+        ]
+
+
+@instruction
+class StoreBytes(_Bytes):
+    """stmatrix of 16 by 8 elements of 8 bits, transposed: 8 rows of 16 bytes; lanes 8i to 8i+7 give the rows' addresses"""
+
+    syntax = "stmatrix.sync.aligned.m16n8.any_num.trans{.ss}.b8 [p], r"
+    section = "9.7.14.5.16"
+    results = ()
+    writes = True
+
+    def operand_type(self, name: str) -> OperandType:
+        return "b32", self.count
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        for i in range(self.count):
+            for row in range(8):
+                value = 0
+                for at in range(16):
+                    register = lanes[4 * (at & 7) + (row >> 1)][1][i]
+                    value |= (register >> 8 * ((row & 1) + 2 * (at >> 3)) & 0xFF) << 8 * at
+                memory.store(lanes[8 * i + row][0], 16, value)
+        return {}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        pointers = _row_pointers(w, "shared" if self.ss else "", op.operands[0], 16, True)
+        data = op.operands[1] if type(op.operands[1]) is tuple else (op.operands[1],)
+        for i, operand in enumerate(data):
+            fragment = w.cast(w.vector(operand), "i32")
+            for row in range(8):
+                columns = w.reinterpret(w.shuffle(fragment, None, [4 * c + (row >> 1) for c in range(8)]), "i8", 32)
+                line = w.shuffle(columns, None, [4 * (at & 7) + (row & 1) + 2 * (at >> 3) for at in range(16)])
+                w.store(line, w.extract(pointers, 8 * i + row), 16)
 
 
 # ------------------------------------------------------------------------------------------------------------------- wmma

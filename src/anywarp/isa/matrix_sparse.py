@@ -76,23 +76,29 @@ class SparseProduct(MatrixProduct):
         )
 
     def _dense(self, lanes: Lanes, type: str) -> dict[tuple[int, int], int]:
-        """A by row and column, zeros and all: chunk by chunk of each row."""
+        """A by row and column, zeros and all, from the registers of the lanes."""
         m, _, k = self.size
+        elements = {lane: list(layout.elements(type, operands[0])) for lane, operands in lanes.items()}
+        stored = []
+        for row in range(m):
+            places = [self._stored_at(row, column, type) for column in range(k // 2)]
+            stored.append([elements[lane][i] if lane in lanes else 0 for lane, i in places])
+        return self.spread(stored, {lane: operands[3] for lane, operands in lanes.items()}, next(iter(lanes.values()))[4])
+
+    def spread(self, stored: list[list[int]], metadata: dict[int, int], selector: int) -> dict[tuple[int, int], int]:
+        """A by row and column, zeros and all, from the stored rows and the lanes' metadata: chunk by chunk of each row."""
+        m, _, k = self.size
+        type = self.element_types()[0]
         width = {"tf32": 2, "u4": 8, "s4": 8, "fp4": 8}.get(type, 4)  # columns of a chunk
         per_group = 8 if self.is_small else 4  # chunks
-        selector = next(iter(lanes.values()))[4]
-        stored = {lane: list(layout.elements(type, operands[0])) for lane, operands in lanes.items()}
         dense: dict[tuple[int, int], int] = {(row, column): 0 for row in range(m) for column in range(k)}
         for row in range(m):
             h, g = divmod(row, 8)
             for chunk in range(k // width):
-                values = []
-                for column in range(chunk * width // 2, (chunk + 1) * width // 2):  # of the stored A
-                    lane, i = self._stored_at(row, column, type)
-                    values.append(stored[lane][i] if lane in lanes else 0)
+                values = stored[row][chunk * width // 2 : (chunk + 1) * width // 2]
                 q, within = divmod(chunk, per_group)
                 lane = 4 * g + self.metadata_lane(h, q, selector)
-                word = lanes[lane][3] if lane in lanes else 0
+                word = metadata.get(lane, 0)
                 index = word >> (4 * within if self.is_small else 16 * h + 4 * within) & 15
                 if type == "tf32":
                     dense[row, chunk * width + (index == 0b1110)] = values[0]

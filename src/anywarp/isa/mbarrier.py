@@ -267,6 +267,7 @@ _ARRIVE_FORMS = (
     "{0}.expect_tx{{.sem}}{{.scope}}{{.any}}.b64 state, [a], bytes",
     "{0}.noComplete{{.sem}}{{.scope}}{{.ss}}.b64 state, [a], count",
     "{0}{{.any}}{{.sem}}{{.scope}}.b64 state, [a]{{, count}}",
+    "{0}.expect_tx{{.any}}{{.sem}}{{.scope}}.b64 state, [a], bytes",
 )
 
 

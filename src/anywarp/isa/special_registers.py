@@ -93,16 +93,21 @@ def _lanemask(compute: Callable[[int], int]) -> Callable[[Any], V]:
     return lambda w: w.lane_constants("i32", [compute(lane) & 0xFFFFFFFF for lane in range(32)])
 
 
+def _cluster_size(w: Any) -> V:
+    x, y, z = (w.launch_field("cluster", i) for i in range(3))
+    size: V = w.mul(w.mul(x, y), z)
+    return size
+
+
 _define("%laneid", 32, lambda layout: Shape(1, 1, 1024), lambda w: w.const("i32", 0))
 _define("%warpid", 32, _uniform, lambda w: w.warp_index())
 _define("%nwarpid", 32, _uniform, lambda w: w.launch_field("warps"))
 _define("%smid", 32, _uniform, lambda w: w.cta_field("smid"))
 _define("%nsmid", 32, _uniform, lambda w: w.launch_field("sm_count"))
 _define("%gridid", 64, _uniform, lambda w: w.launch_field("grid_id"))
-_define("%is_explicit_cluster", 1, _uniform, lambda w: w.const("i1", 0))
 _define("%cluster_ctarank", 32, _uniform, lambda w: w.cta_field("cluster_rank"))
-_define("%cluster_nctarank", 32, _uniform,
-        lambda w: w.mul(w.mul(w.launch_field("cluster", 0), w.launch_field("cluster", 1)), w.launch_field("cluster", 2)))  # fmt: skip
+_define("%cluster_nctarank", 32, _uniform, _cluster_size)
+_define("%is_explicit_cluster", 1, _uniform, lambda w: w.icmp("ugt", _cluster_size(w), w.const("i32", 1)))
 _define("%lanemask_eq", 32, _varying, _lanemask(lambda lane: 1 << lane))
 _define("%lanemask_lt", 32, _varying, _lanemask(lambda lane: (1 << lane) - 1))
 _define("%lanemask_le", 32, _varying, _lanemask(lambda lane: (2 << lane) - 1))

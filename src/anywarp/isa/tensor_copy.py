@@ -26,7 +26,7 @@ class _TensorCopy(_Bulk):
     modifiers = {
         "dim": _DIMENSIONS,
         "to": "shared::cluster shared::cta",
-        "mode": "tile im2col_no_offs",
+        "mode": "tile im2col_no_offs tile::gather4 tile::scatter4",
         "gather": "im2col",
         "op": "add min max inc dec and or xor",
     }
@@ -40,8 +40,21 @@ class _TensorCopy(_Bulk):
     def is_im2col(self) -> bool:
         return self.gather is not None or self.mode == "im2col_no_offs"
 
+    @property
+    def has_four_rows(self) -> bool:
+        """Whether the copy is of four rows that lie anywhere in a tensor of two dimensions."""
+        return (self.mode or "")[-1:] == "4"
+
     def check(self) -> str | None:
+        if self.has_four_rows:
+            is_load = self.operation is abi.TensorOperation.LOAD or "prefetch" in self.opcode
+            if self.dim != "2d" or self.op or is_load != (self.mode == "tile::gather4"):
+                return "rows are gathered to shared memory and scattered from there, in two dimensions"
         return "im2col needs three dimensions at least" if self.is_im2col and int(self.dim[0]) < 3 else None
+
+    def corners(self, coordinates: list[Any]) -> list[list[Any]]:
+        """The coordinates of each box that is copied: one, or four rows that begin in the same column."""
+        return [[coordinates[0], row] for row in coordinates[1:]] if self.has_four_rows else [coordinates]
 
     @property
     def offset_count(self) -> int:
@@ -49,7 +62,7 @@ class _TensorCopy(_Bulk):
 
     def operand_type(self, name: str) -> OperandType:
         if name == "coordinates":
-            return "b32", int(self.dim[0])
+            return "b32", 5 if self.has_four_rows else int(self.dim[0])
         if name == "offsets":
             return "u16", self.offset_count
         return super().operand_type(name)
@@ -68,7 +81,7 @@ class _TensorCopy(_Bulk):
             given = self.named(operands)
             m = TensorMap.of(memory.read(given["map"], abi.TENSOR_MAP.size))
             coordinates = [(c ^ 1 << 31) - (1 << 31) for c in given["coordinates"]]
-            places = list(m.boxes(coordinates, self.is_im2col, given.get("offsets", ())))
+            places = [e for c in self.corners(coordinates) for e in m.boxes(c, self.is_im2col, given.get("offsets", ()))]
             size = m.element_bytes
             if self.operation is not abi.TensorOperation.LOAD:
                 combine = operation(self.op, m.type) if self.op else lambda old, new: new
@@ -102,8 +115,6 @@ class _TensorCopy(_Bulk):
         operation = w.const("i32", int(self.operation) | (256 if self.is_im2col else 0))
 
         def one(lane: Any) -> None:
-            for i, c in enumerate(coordinates):
-                w.store(c(lane), w.offset(places, 4 * i), 4)
             for i, o in enumerate(offsets):
                 w.store(o(lane), w.offset(moves, 2 * i), 2)
             of_map = w.convert("ptrtoint", map_of(lane), "i64")
@@ -111,7 +122,12 @@ class _TensorCopy(_Bulk):
 
             def copy(pointers: list[Any]) -> None:
                 where = w.convert("ptrtoint", pointers[0], "i64")
-                count = w.service("tensor", "i32", w.launch, w.cta, only, operation, of_map, where, places, moves)
+                count = w.const("i32", 0)
+                for corner in self.corners(coordinates):
+                    for i, c in enumerate(corner):
+                        w.store(c(lane), w.offset(places, 4 * i), 4)
+                    box = w.service("tensor", "i32", w.launch, w.cta, only, operation, of_map, where, places, moves)
+                    count, where = w.add(count, box), w.add(where, w.zext(box, "i64"))
                 if bar is not None:
                     lower_report(w, pointers[1], w.zext(count, "i64"))
 

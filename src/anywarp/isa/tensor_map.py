@@ -1,5 +1,6 @@
 """Tensor maps: 128 bytes that say how a tensor lies in global memory and which box of it a copy takes (`abi.TENSOR_MAP` is their layout),
-and tensormap.replace, which changes a field of one (PTX ISA 9.7.9.27).
+and tensormap.replace, which changes a field of one (PTX ISA 9.7.9.28), and
+tensormap.cp_fenceproxy, which publishes one (9.7.13.16).
 
 `boxes` is the plain meaning of a tensor copy: which element in shared memory belongs to which in global memory.
 """
@@ -108,6 +109,9 @@ _FIELDS = {
 }  # fmt: skip
 
 
+_ATOMICITY = "tensormap.replace.tile.swizzle_atomicity of more than 16 bytes is not supported (PTX ISA 9.7.9.28)"
+
+
 @instruction
 class Replace(Memory):
     """tensormap.replace: changes one field of a tensor map"""
@@ -115,6 +119,7 @@ class Replace(Memory):
     syntax = (
         "tensormap.replace.tile.single{.ss}.b1024.width [a], value",
         "tensormap.replace.tile.each{.ss}.b1024.width [a], dimension, value",
+        "tensormap.replace.tile.swizzle_atomicity{.ss}.b1024.b32 [a], value",
     )
     modifiers = {
         "single": "global_address rank elemtype interleave_layout swizzle_mode fill_mode",
@@ -123,19 +128,23 @@ class Replace(Memory):
         "width": "b32 b64",
     }
     results = ()
-    section = "9.7.9.27"
+    section = "9.7.9.28"
     since = (8, 3)
     target = 90
     writes = True
     single: str | None
     each: str | None
     ss: str | None
-    width: str
+    width: str | None
 
     @property
     def field(self) -> abi.Field:
         name = _FIELDS[self.single or self.each or ""][0]
         return next(f for f in abi.TENSOR_MAP.fields if f.name == name)
+
+    @property
+    def is_atomicity(self) -> bool:
+        return "swizzle_atomicity" in self.opcode
 
     def check(self) -> str | None:
         if self.single in ("elemtype", "interleave_layout", "swizzle_mode", "fill_mode", "rank") and self.width != "b32":
@@ -143,7 +152,7 @@ class Replace(Memory):
         return None
 
     def operand_type(self, name: str) -> OperandType:
-        return self.width if name == "value" else "b32"
+        return self.width or "b32" if name == "value" else "b32"
 
     def value(self, given: int) -> int:
         """What the field holds for an operand's value."""
@@ -154,6 +163,10 @@ class Replace(Memory):
         return given
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        if self.is_atomicity:
+            if any(value for _, value in lanes.values()):
+                raise UnsupportedInstruction(_ATOMICITY)
+            return {}
         size = _BYTES[self.field.type]
         for address, *operands in lanes.values():
             dimension = operands[0] if self.each else 0
@@ -162,6 +175,10 @@ class Replace(Memory):
 
     def lower(self, w: Any, op: Any) -> Any:
         address, *operands = op.operands
+        if self.is_atomicity:
+            if getattr(operands[0], "value", None) != 0:
+                raise UnsupportedInstruction(_ATOMICITY, op.line)
+            return
         size = _BYTES[self.field.type]
         offset = abi.TENSOR_MAP.offset(self.field.name)
         dimension = getattr(operands[0], "value", None) if self.each else 0
@@ -171,7 +188,7 @@ class Replace(Memory):
         elem = f"i{8 * size}"
 
         def stored() -> Any:
-            v = w.cast(w.vector(operands[-1]), f"i{self.width[1:]}")
+            v = w.cast(w.vector(operands[-1]), f"i{(self.width or 'b32')[1:]}")
             if self.single == "rank":
                 v = w.add(v, w.const(v.elem, 1))
             elif self.single == "elemtype":
@@ -183,3 +200,35 @@ class Replace(Memory):
 
         moved = type(address)(address.base, address.offset + offset + size * dimension)
         w.store_lanes((self.ss or "").split("::")[0], moved, [stored], [None], elem, True)
+
+
+@instruction
+class CopyAndFence(Memory):
+    """tensormap.cp_fenceproxy: copies a map from shared to global memory and lets tensor copies see it"""
+
+    syntax = "tensormap.cp_fenceproxy.global.shared::cta.tensormap::generic.release.scope.sync.aligned [dst], [src], size"
+    modifiers = {"scope": "cta cluster gpu sys"}
+    types = {"dst": "b64", "src": "b64", "size": "b32"}
+    results = ()
+    section = "9.7.13.16"
+    since = (8, 3)
+    target = 90
+    reads = True
+    writes = True
+
+    def address_space(self, name: str) -> str:
+        return "global" if name == "dst" else "shared"
+
+    def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
+        for to, source, size in lanes.values():
+            memory.write(to, memory.read(source, size))
+        return {}
+
+    def lower(self, w: Any, op: Any) -> Any:
+        from anywarp.lower.copies import PerLane, copy_bytes
+
+        per_lane = PerLane(w)
+        to, source = (per_lane.pointer(w.place(self.address_space(n), o)) for n, o in zip(("dst", "src"), op.operands))
+        size = per_lane.number(op.operands[2], "i32")
+        w.each_lane(w.active, lambda lane: copy_bytes(w, to(lane), source(lane), w.zext(size(lane), "i64")))
+        w.line("fence release")

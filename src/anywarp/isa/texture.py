@@ -25,8 +25,8 @@ from anywarp.isa.shape import VARYING, Shape
 
 Lanes = dict[int, tuple[Any, ...]]
 GEOMETRIES = ("1d", "2d", "3d", "a1d", "a2d", "cube", "acube")
-COORDINATES = {"1d": 1, "2d": 2, "3d": 4, "a1d": 2, "a2d": 4, "cube": 4, "acube": 4}  # registers
-OFFSETS = {"1d": 1, "2d": 2, "3d": 4, "a1d": 1, "a2d": 2, "cube": 4, "acube": 4}
+COORDINATES = {"1d": 1, "2d": 2, "3d": 4, "a1d": 2, "a2d": 4, "cube": 4, "acube": 4, "2dms": 4, "a2dms": 4}  # registers
+OFFSETS = {"1d": 1, "2d": 2, "3d": 4, "a1d": 1, "a2d": 2, "cube": 4, "acube": 4, "2dms": 2, "a2dms": 2}
 _ROWS = 15
 
 
@@ -97,7 +97,7 @@ class Texture(_Texture):
         *_forms("tex.grad.geom.vec.dtype.ctype d{|p}", tuple(f", dx, dy{t}" for t in _TAILS)),
     )
     modifiers = {
-        "geom": " ".join(GEOMETRIES),
+        "geom": f"{' '.join(GEOMETRIES)} 2dms a2dms",
         "vec": "v4 v2",
         "dtype": "u32 s32 f16 f32 f16x2",
         "ctype": "s32 f32",
@@ -107,12 +107,26 @@ class Texture(_Texture):
     dtype: str
     ctype: str
 
+    @property
+    def is_multisample(self) -> bool:
+        return self.geom.endswith("ms")
+
+    def rows(self, given: dict[str, Any]) -> dict[int, Any]:
+        """As `_Texture.rows`. No API makes textures of several samples, so a sample's number says nothing: it is left out."""
+        if self.is_multisample:
+            first = int(self.geom[0] == "a")
+            given = {**given, "c": (*given["c"][:first], *given["c"][first + 1 :])}
+        return super().rows(given)
+
     def check(self) -> str | None:
+        names = {s.name for s in self.form.operands}
         if (self.vec == "v2") != (self.dtype == "f16x2"):
             return "a result is four registers, or two of .f16x2"
+        if self.is_multisample and (self.ctype != "s32" or "level" in self.opcode or "grad" in self.opcode or "f" in names):
+            return "samples have integer coordinates, one level and no depth"
         if self.ctype == "s32" and "cube" in self.geom:
             return "the coordinates of a cube are .f32"
-        if any(s.name == "f" for s in self.form.operands) and self.geom in ("1d", "3d", "a1d"):
+        if "f" in names and self.geom in ("1d", "3d", "a1d"):
             return "depth is compared in two dimensions"
         return None
 
@@ -129,7 +143,8 @@ class Texture(_Texture):
         level = next((i for i, name in enumerate(("base", "level", "grad"), 1) if name in self.opcode), 0)
         type_ = {"f32": 1, "f16x2": 2, "f16": 2}.get(self.dtype, 0)
         has_depth = any(s.name == "f" for s in self.form.operands)
-        return GEOMETRIES.index(self.geom) << 4 | (self.ctype == "f32") << 8 | level << 10 | has_depth << 13 | type_ << 16
+        geometry = GEOMETRIES.index(self.geom.removesuffix("ms"))
+        return geometry << 4 | (self.ctype == "f32") << 8 | level << 10 | has_depth << 13 | type_ << 16
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         from anywarp.reference.texture import sample

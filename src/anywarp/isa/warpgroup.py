@@ -1,4 +1,5 @@
-"""Products of matrices by four warps together (PTX ISA 9.7.15: wgmma).
+"""Products of matrices by four warps together (PTX ISA 9.7.15: wgmma), dense and with a sparse A (.sp: half of A is stored, as `mma.sp` has
+it, and the metadata of a warp's 16 rows lies in its lanes as there).
 
 Each warp of the four computes 16 of the 64 rows of D, for which it needs its own rows of A and all of B: so a product is one of a
 warp, tile by tile of 8 columns, by the code of `mma` (`lower.matrix_product`). It is computed at once, as PTX allows: the registers of
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from anywarp.isa import matrix_layout as layout
-from anywarp.isa.base import Memory, OperandType, instruction
+from anywarp.isa.base import Memory, OperandType, instruction, resolve
 from anywarp.isa.ieee import FORMATS
+from anywarp.isa.matrix_sparse import SparseProduct
 from anywarp.isa.shape import VARYING, Shape
 
 Lanes = dict[int, tuple[Any, ...]]
@@ -48,7 +50,8 @@ class Descriptor:
         elif self.swizzle == 0:
             address = self.start + tile * self.stride + part * self.leading + row * 16
         else:
-            address = self.start + tile * self.stride + row * span + part * 16
+            outer, inner = divmod(part, span // 16)
+            address = self.start + outer * self.leading + tile * self.stride + row * span + inner * 16
         return address ^ (address >> 7 & (0, 7, 3, 1)[self.swizzle]) << 4
 
 
@@ -57,7 +60,7 @@ class _Product(Memory):
 
     results = ("d",)
     modifiers = {
-        "shape_name": " ".join(f"m64n{n}k{k}" for k in (8, 16, 32, 256) for n in range(8, 257, 8)),
+        "shape_name": " ".join(f"m64n{n}k{k}" for k in (8, 16, 32, 64, 256) for n in range(8, 257, 8)),
         "dtype": "f16 f32",
         "byte_a": "s8 u8",
         "byte_b": "s8 u8",
@@ -78,12 +81,25 @@ class _Product(Memory):
 
     def element_types(self) -> tuple[str, str, str]:
         """Of D, A and B."""
-        rest = [p for p in self.opcode[5:] if p not in ("satfinite", "and", "popc")]
+        rest = [p for p in self.opcode[self.opcode.index(self.shape_name) + 1 :] if p not in ("satfinite", "and", "popc")]
         return rest[0], rest[1], rest[2]
+
+    @property
+    def sparse(self) -> SparseProduct | None:
+        """The product of one warp whose A is stored like this one's, where A is sparse."""
+        if "sp" not in self.opcode:
+            return None
+        _, a, b = self.element_types()
+        c = "s32" if a in ("s8", "u8") else "f32"
+        opcode = f"mma.sp::ordered_metadata.sync.aligned.m16n8k{self.size[2]}.row.col.{c}.{a}.{b}.{c}"
+        (found,) = resolve(tuple(opcode.split(".")))
+        assert isinstance(found, SparseProduct)
+        return found
 
     def check(self) -> str | None:
         bits = layout.ELEMENTS[self.element_types()[1]][0]
-        return None if self.size[2] * bits == 256 else f"K is {256 // bits} for this type"
+        row = 512 if "sp" in self.opcode else 256
+        return None if self.size[2] * bits == row else f"K is {row // bits} for this type"
 
     def operand_type(self, name: str) -> OperandType:
         d, _, _ = self.element_types()
@@ -91,6 +107,8 @@ class _Product(Memory):
             return layout.registers(d, 64 * self.size[1] // 4)
         if name == "a":
             return "b32", 4
+        if name in ("meta", "selector"):
+            return "b32"
         return {"scale_d": "pred", "a_desc": "b64", "b_desc": "b64"}.get(name, "s32")
 
     def shape(self, *operands: Shape) -> Shape:
@@ -126,15 +144,20 @@ class _Product(Memory):
                     out.append(memory.load(memory.shared_address(at), max(1, bits // 8)) >> shift & ((1 << bits) - 1))
             return out
 
+        sparse = self.sparse
+        stored = k // 2 if sparse else k
         if "a" in given:
             elements = {
                 layout.row_column("a", 16, a_type, lane, i): v
                 for lane in lanes
                 for i, v in enumerate(layout.elements(a_type, self.named(lanes[lane])["a"]))
             }
-            rows = [[elements[row, i] for i in range(k)] for row in range(16)]
+            rows = [[elements[row, i] for i in range(stored)] for row in range(16)]
         else:
-            rows = [from_memory(given["a_desc"], 2 * (memory.warp_index % 4), row, given.get("trans_a", 0), k) for row in range(16)]
+            rows = [from_memory(given["a_desc"], 2 * (memory.warp_index % 4), row, given.get("trans_a", 0), stored) for row in range(16)]
+        if sparse:
+            whole = sparse.spread(rows, {lane: self.named(o)["meta"] for lane, o in lanes.items()}, given["selector"])
+            rows = [[whole[row, i] for i in range(k)] for row in range(16)]
         rows = [[signed(a_type, v, given.get("scale_a", 1)) for v in row] for row in rows]
         columns = [from_memory(given["b_desc"], 0, column, given.get("trans_b", 0), k) for column in range(n)]
         columns = [[signed(b_type, v, given.get("scale_b", 1)) for v in column] for column in columns]
@@ -165,6 +188,10 @@ class _Product(Memory):
         return multiply(w, self, self.named(op.operands))
 
 
+def _sparse(operands: str) -> str:
+    return operands.replace("b_desc,", "b_desc, meta, selector,")
+
+
 _HALF = ("d, a_desc, b_desc, scale_d, scale_a, scale_b, trans_a, trans_b", "d, a, b_desc, scale_d, scale_a, scale_b, trans_b")
 _FLOAT = ("d, a_desc, b_desc, scale_d, scale_a, scale_b", "d, a, b_desc, scale_d, scale_a, scale_b")
 _INTEGER = ("d, a_desc, b_desc, scale_d", "d, a, b_desc, scale_d")
@@ -182,6 +209,21 @@ class WarpgroupProduct(_Product):
         *(f"wgmma.mma_async.sync.aligned.shape_name{{.satfinite}}.s32.byte_a.byte_b {operands}" for operands in _INTEGER),
         *(f"wgmma.mma_async.sync.aligned.shape_name.s32.b1.b1.and.popc {operands}" for operands in _INTEGER),
     )
+
+
+@instruction
+class WarpgroupSparseProduct(_Product):
+    """wgmma.mma_async.sp: the same with an A of which half is zero and not stored"""
+
+    syntax = (
+        *(f"wgmma.mma_async.sp.sync.aligned.shape_name.dtype.f16.f16 {_sparse(operands)}" for operands in _HALF),
+        *(f"wgmma.mma_async.sp.sync.aligned.shape_name.f32.bf16.bf16 {_sparse(operands)}" for operands in _HALF),
+        *(f"wgmma.mma_async.sp.sync.aligned.shape_name.f32.tf32.tf32 {_sparse(operands)}" for operands in _FLOAT),
+        *(f"wgmma.mma_async.sp.sync.aligned.shape_name.dtype.f8_a.f8_b {_sparse(operands)}" for operands in _FLOAT),
+        *(f"wgmma.mma_async.sp.sync.aligned.shape_name{{.satfinite}}.s32.byte_a.byte_b {_sparse(operands)}" for operands in _INTEGER),
+    )
+    section = "9.7.15.6.3"
+    since = (8, 2)
 
 
 @instruction
@@ -203,4 +245,4 @@ class WarpgroupOrder(Memory):
         return None
 
 
-__all__ = ["Descriptor", "WarpgroupOrder", "WarpgroupProduct"]
+__all__ = ["Descriptor", "WarpgroupOrder", "WarpgroupProduct", "WarpgroupSparseProduct"]

@@ -47,7 +47,13 @@ class _Shared:
             plain = w.add(w.mul(tile, self.stride), w.mul(along, self.leading))
             begin = w.select(self.is_plain, plain, swizzled)
         else:
-            begin = w.add(w.mul(tile, self.stride), w.select(self.is_plain, w.mul(along, self.leading), w.const("i64", 16 * part)))
+            if part < 2:  # within a row of every swizzle mode
+                inside = w.const("i64", 16 * part)
+            else:
+                outer = w.lshr(along, w.sub(self.span_shift, w.const("i64", 4)))
+                rest = w.sub(w.const("i64", 16 * part), w.shl(outer, self.span_shift))
+                inside = w.add(w.mul(outer, self.leading), rest)
+            begin = w.add(w.mul(tile, self.stride), w.select(self.is_plain, w.mul(along, self.leading), inside))
         begin = w.add(begin, self.start)
         rows = []
         for row in range(8):
@@ -74,9 +80,11 @@ def multiply(w: Any, op: _Product, given: dict[str, Any]) -> list[V]:
     """The registers of D."""
     d_type, a_type, b_type = op.element_types()
     bits = layout.ELEMENTS[a_type][0]
-    product = Product(
-        a_type, b_type, d_type, d_type, ((0, 2), (1, 3)), ((0, 1),), ((0,), (1,)), "satfinite" in op.opcode, "and" if a_type == "b1" else ""
-    )
+    sparse = op.sparse
+    parts = 4 if sparse else 2  # of 16 bytes along K
+    a_order = tuple(tuple(2 * part + tile for part in range(parts)) for tile in range(2))
+    is_saturating, bit_op = "satfinite" in op.opcode, "and" if a_type == "b1" else ""
+    product = Product(a_type, b_type, d_type, d_type, a_order, (tuple(range(parts)),), ((0,), (1,)), is_saturating, bit_op)
 
     def is_negative(name: str) -> bool:
         return name in given and getattr(given[name], "value", 1) not in (0, 1)
@@ -89,8 +97,11 @@ def multiply(w: Any, op: _Product, given: dict[str, Any]) -> list[V]:
         a = [matrix.tile(w.add(first, w.const("i64", i & 1)), i >> 1) for i in range(4)]
     if is_negative("scale_a") != is_negative("scale_b"):
         a = [w.xor(w.broadcast(v, 32), w.const("i32", _SIGNS[bits])) for v in a]
+    if sparse:
+        metadata, selector = w.cast(w.vector(given["meta"]), "i32"), _scalar(w, given["selector"], "i32")
+        a = sparse.dense_registers(w, tuple(w.wide(v) for v in a), metadata, selector)
     b_matrix = _Shared(w, _scalar(w, given["b_desc"], "i64"), bool(getattr(given.get("trans_b"), "value", 0)))
-    # In memory: A, then B's two registers, then the scratch space of the product; D apart, tile by tile.
+    # In memory: A, then B's registers, then the scratch space of the product; D apart, tile by tile.
     place = w.shared_scratch("matrix", matrix_product.SCRATCH)
     registers = [w.vector(o) for o in given["d"]]
     elem = registers[0].elem
@@ -101,11 +112,11 @@ def multiply(w: Any, op: _Product, given: dict[str, Any]) -> list[V]:
         w.store(w.broadcast(v, 32), w.offset(place, 128 * i), 64)
     for i, v in enumerate(registers):
         w.store(w.select(keeps, v, w.const(elem, 0, 32)), w.offset(before, 128 * i), 64)
-    b_place, units = w.offset(place, 512), w.offset(place, matrix_product.FRAGMENTS)
+    b_place, units = w.offset(place, 128 * len(a)), w.offset(place, matrix_product.FRAGMENTS)
     w.module.helper(product.name, lambda: matrix_product._function(w, product, [128, 128, 128]))
 
     def column_tile(tile: V) -> None:
-        for part in range(2):
+        for part in range(parts):
             w.store(b_matrix.tile(tile, part), w.offset(b_place, 128 * part), 64)
         at = w.mul(tile, w.const("i64", 128 * per_tile))
         pointers = (place, b_place, w.offset(before, at), w.offset(after, at), units)

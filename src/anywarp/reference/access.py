@@ -45,6 +45,11 @@ class Access:
         """The warp's number in its CTA."""
         return self._thread.warp.index
 
+    @property
+    def cluster_size(self) -> int:
+        """CTAs in the cluster."""
+        return len(self._thread.cta.cluster)
+
     def peer_address(self, address: int, rank: int | None) -> int:
         """The generic address of the same place in the shared memory of the cluster's CTA `rank`; the address itself for None."""
         if rank is None:
