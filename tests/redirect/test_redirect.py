@@ -42,7 +42,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         name = re.sub(r"\W", "_", "".join((source, *options, str(strip))))
         binary = folder / name
         if not binary.exists():
-            links = ["-shared", "-fPIC"] if "-DLIBRARY" in options or source == "wrapper.c" else []
+            links = ["-shared", "-fPIC"] if "-DLIBRARY" in options or source in ("wrapper.c", "trampolines.c") else []
             sources = [str(PROGRAMS / s) for s in ((source, "runtime.c") if source == "inside.c" else (source,))]
             command = [compiler, "-O2", *links, *options, *sources, "-o", str(binary), "-ldl", "-lpthread"]
             subprocess.run([*command, *(["-s"] if strip else [])], check=True)
@@ -107,6 +107,11 @@ def test_two_versions_live_in_one_process(build: Build, run: Run) -> None:
 def test_exported_functions_stay_what_they_are(build: Build, run: Run, tmp_path: Path) -> None:
     code = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).cudaMalloc(ctypes.byref(ctypes.c_void_p()), 1))"
     assert run(sys.executable, "-c", code, build("wrapper.c")).stdout == "98\n"
+
+
+def test_trampolines_to_the_shared_runtime_stay_what_they_are(build: Build, run: Run) -> None:
+    done = run(sys.executable, "-c", "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).call())", build("trampolines.c"))
+    assert (done.stdout, done.stderr) == ("98\n", "")
 
 
 def test_stripped_module_with_device_code_gets_one_line(build: Build, run: Run) -> None:

@@ -167,6 +167,12 @@ void ModuleFile::read_definitions(const Table& table) {
     const char first = table.strings[symbol.st_name];
     if (first != 'c' && first != '_') continue;
     const std::string_view name = string_at(table.strings, symbol.st_name);
+    // Compilers write a function's size. Without one it is a trampoline in assembly, by which a program loads the shared runtime at its
+    // first call (XLA does): no runtime is inside.
+    if (symbol.st_size == 0) {
+      imports_runtime_ = imports_runtime_ || name == "__cudaRegisterFatBinary";
+      continue;
+    }
     const bool registers = first == '_' && name.find("__sti____cudaRegisterAll") != name.npos;  // C++ puts more in front
     if (!registers && !has_prefix(name)) continue;
     const ElfW(Phdr)* segment = segment_of(symbol.st_value);

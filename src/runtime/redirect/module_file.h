@@ -37,7 +37,7 @@ class ModuleFile {
   const std::vector<std::uint64_t>& registrations() const { return registrations_; }
   // The section that nvcc puts device code in is there.
   bool has_device_code() const { return has_device_code_; }
-  // It asks another module for the registration functions.
+  // It asks another module for the registration functions, or loads one for them when it calls them.
   bool imports_runtime() const { return imports_runtime_; }
   bool is_exported(std::string_view name) const;
   std::string_view soname() const { return soname_; }
