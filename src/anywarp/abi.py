@@ -11,6 +11,9 @@ Entry points of compiled kernels (System V calling convention):
   `Cta.current_warp` as it goes, so that a fault can be attributed. `Cta.warps[0]` is a scratch warp whose `local` it uses.
 - `stepped`: `uint32_t f(const Launch*, Cta*, Warp*)` runs one warp from `Warp.pc` (0: from the start) to its next cut, writes the
   new `pc`, and returns a `Status`. Values that live across the cut are in `Warp.frame`.
+  At a barrier that all warps come to, and where warps run in step, it goes on with the next warp by itself (`Cta.turn_end`), and after
+  the last one with the first again (`Cta.turn_rounds`); `Cta.current_warp` then tells to which warp the status belongs, and `Cta.turn`
+  what those before it did.
 
 Compiled code is free of locks and destructors at every point: the runtime may leave it by a long jump (fault, trap, cancel).
 Addresses: device pointers are host addresses. A 32-bit `.shared` address is an offset from `Cta.shared`; generic addresses of shared and
@@ -22,7 +25,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-VERSION = 3
+VERSION = 4
 WARP = 32  # lanes
 
 _SIZES = {"u8": 1, "u32": 4, "u64": 8, "ptr": 8}
@@ -73,6 +76,16 @@ class Status(enum.IntEnum):
     PARKED = 6  # as BARRIER, for a part of the warp's lanes: counts, notes that they wait, and calls again at once
     PARKED_ALL = 7  # every lane that has not exited is parked: blocks until a barrier completes at which some are (`Warp.completed`)
     CLUSTER_WAIT = 5  # barrier.cluster.wait: blocks until the cluster's current phase completes
+    STEPPED = 8  # the warp waits for nobody: it lets the others of its CTA come as far as it has
+
+
+class Turn(enum.IntEnum):
+    """What the warps did that had their turn inside compiled code (`Cta.turn`)."""
+
+    NONE = 0  # no warp has had one
+    BARRIER = 1  # all 32 lanes came to barrier 0, as BARRIER with no count and no reduction
+    STEPPED = 2  # as the Status
+    EXITED = 3  # as the Status
 
 
 class Reduction(enum.IntEnum):
@@ -129,6 +142,9 @@ CTA = Struct(
         Field("ptr", "cluster", "table of the shared bases of the cluster's CTAs by rank", c_type="std::uint8_t**"),
         Field("u32", "smid", "%smid: number of the worker"),
         Field("u32", "cluster_rank", "%cluster_ctarank"),
+        Field("u32", "turn_end", "warps from the one that is entered up to this one may have their turns inside compiled code"),
+        Field("u32", "turn", "a Turn: what all warps from the one that was entered up to current_warp - 1 did"),
+        Field("u32", "turn_rounds", "rounds over all warps that compiled code may still begin by itself"),
         Field("ptr", "runtime", "the runtime's own record of the CTA", c_type="void*"),
     ),
 )
@@ -277,7 +293,7 @@ def header() -> str:
         f"inline constexpr std::uint32_t kVersion = {VERSION};",
         f"inline constexpr std::uint32_t kWarp = {WARP};",
     ]
-    enums: tuple[type[enum.IntEnum], ...] = (Status, Reduction, Trap, TensorOperation)
+    enums: tuple[type[enum.IntEnum], ...] = (Status, Turn, Reduction, Trap, TensorOperation)
     for e in enums:
         out.append(f"enum class {e.__name__} : std::uint32_t {{")
         out += [f"  {member.name} = {member.value}," for member in e]

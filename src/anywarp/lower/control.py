@@ -30,6 +30,7 @@ from anywarp.lower.emit import V
 from anywarp.lower.memory import MemoryEmitter
 from anywarp.lower.prefetch import Prefetch
 from anywarp.lower.recompute import Recompute
+from anywarp.lower.turns import take_turns, turn_of
 
 DUPLICATION_LIMIT = 600  # operations in divergent blocks above which they get no full copy: masked code runs 1.0 to 1.5 times as long
 
@@ -53,6 +54,7 @@ class ControlEmitter(MemoryEmitter):
 
     exit_label: str  # where a warp that has run to its end goes
     is_stepped: bool
+    takes_turns: bool  # a stepped kernel that may go on with another warp by itself
 
     def prepare(self, shapes: Shapes, is_partial: bool) -> None:
         """Decides which copies there are."""
@@ -415,7 +417,8 @@ class ControlEmitter(MemoryEmitter):
         pc = len(self.cuts) + 1
         cut = Cut(block, is_full, pc)
         self.cuts.append(cut)
-        status = op.op.lower_cut(self, op)
+        turn = turn_of(op) if is_full and self.takes_turns else None
+        status: Any = op.op.lower_cut(self, op) if turn is None else None
         for value in self.recompute.live_after(block, not is_full):
             self._save(value)
             cut.saved.append(value)
@@ -425,6 +428,9 @@ class ControlEmitter(MemoryEmitter):
                 if self.has_masked[other.index]:
                     self.store(self.read_mask(other), self.frame_pointer(f"mask{other.index}", 4), 4)
         self.store(self.const("i32", pc), self.warp_pointer("pc"), 4)
+        if turn is not None:
+            take_turns(self, turn)
+            status = op.op.lower_cut(self, op)
         self.line(f"ret i32 {status.name if isinstance(status, V) else int(status)}")
         # --- the way back in
         self.label(f"resume.{pc}")

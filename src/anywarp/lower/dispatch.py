@@ -30,6 +30,7 @@ class DispatchEmitter(KernelEmitter):
         n = len(self.function.blocks)
         self.has_full, self.has_masked, self.checked = [False] * n, [True] * n, [True] * n
         self.is_stepped = True
+        self.takes_turns = False
         self.is_partial = True
         self.blend_slots = True
         self._parking: list[tuple[int, Operation, Block]] = []  # barriers of the CTA: resume point, operation, its block

@@ -20,6 +20,7 @@ from anywarp.lower import atomics, calls
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
 from anywarp.lower.invariants import invariant_operations
+from anywarp.lower.turns import take_turns
 from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
@@ -129,6 +130,7 @@ class KernelEmitter(ControlEmitter):
         self._locations: dict[int, int] = {}
         self.waits_in_functions = any(op.op.is_cut for callee in function.callees.values() for op in callee.operations())
         self.is_stepped = self.waits_in_functions or any(op.op.is_cut for op in function.operations())
+        self.takes_turns = self.is_stepped and not self.waits_in_functions and not self.is_probing
         self.prepare(shapes, self.is_partial)
 
     atomic = atomics.atomic
@@ -284,6 +286,8 @@ class KernelEmitter(ControlEmitter):
         self.lines = []
         self.label("warp.done")
         if self.is_stepped:
+            if self.takes_turns:
+                take_turns(self, abi.Turn.EXITED)
             self.line("ret i32 0")
         else:
             self._straight_loops()

@@ -41,6 +41,8 @@ std::uint8_t* reserve(std::size_t bytes) {
 
 // A CTA that polls and also makes progress (a loop around a barrier that looks at a flag) must not keep its thread for ever.
 constexpr std::uint32_t kTurns = 256;
+// Rounds over all warps that compiled code may run before it comes back here.
+constexpr std::uint32_t kRounds = 4096;
 
 }  // namespace
 
@@ -137,20 +139,22 @@ void Resident::start(const abi::Launch& launch, std::uint64_t index) {
   cta.ctaid[2] = static_cast<std::uint32_t>(index / launch.grid[0] / launch.grid[1]);
   cta.current_warp = 0;
   for (std::uint32_t w = 0; w < launch.warps; ++w) {
-    const std::uint32_t threads = std::min(launch.threads - w * abi::kWarp, abi::kWarp);
-    const std::uint32_t mask = threads == abi::kWarp ? ~0u : (1u << threads) - 1;
-    warps_[w].pc = 0;
-    warps_[w].exists = mask;
-    warps_[w].live = mask;
-    live_[w] = mask;
-    threads_[w] = threads;
+    abi::Warp& warp = warps_[w];
+    warp.pc = warp.completed = 0;
+    warp.exists = warp.live = live_[w] = ~0u;
+    threads_[w] = abi::kWarp;
     yield_pc_[w] = ~0u;
     cluster_phase_[w] = 0;
-    warps_[w].completed = 0;
-    if (needs_.stack != 0) fibers_[w].drop();
   }
+  if (const std::uint32_t rest = launch.threads % abi::kWarp; rest != 0) {
+    const std::uint32_t last = launch.warps - 1;
+    warps_[last].exists = warps_[last].live = live_[last] = (1u << rest) - 1;
+    threads_[last] = rest;
+  }
+  if (needs_.stack != 0)
+    for (std::uint32_t w = 0; w < launch.warps; ++w) fibers_[w].drop();
   live_threads_ = launch.threads;
-  ready_ = launch.warps == 32 ? ~0u : (1u << launch.warps) - 1;
+  ready_ = all_ = launch.warps == 32 ? ~0u : (1u << launch.warps) - 1;
   next_ready_ = yielded_ = cluster_waiting_ = blocked_ = 0;
   for (std::uint32_t left = active_barriers_; left != 0; left &= left - 1) {
     barriers_[std::countr_zero(left)] = {};
@@ -213,6 +217,19 @@ void Resident::lanes_exited(std::uint32_t index, std::uint32_t live) {
   const std::uint32_t gone = threads_[index] - static_cast<std::uint32_t>(std::popcount(live));
   live_[index] = live;
   threads_[index] -= gone;
+  count_exited(gone);
+}
+
+void Resident::warps_exited(std::uint32_t first, std::uint32_t end) {
+  std::uint32_t gone = 0;
+  for (std::uint32_t w = first; w < end; ++w) {
+    gone += threads_[w];
+    warps_[w].live = live_[w] = threads_[w] = 0;
+  }
+  count_exited(gone);
+}
+
+void Resident::count_exited(std::uint32_t gone) {
   live_threads_ -= gone;
   progress_ = true;
   // Those who have exited are no longer expected.
@@ -276,16 +293,38 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
     // The common case, all threads at barrier 0, is counted in registers and entered once a round: a warp arrives once in a round at
     // most, and the barrier cannot complete before all who live have arrived.
     std::uint32_t arrived = 0, waiting = 0;
+    // Compiled code may run whole rounds by itself where nothing but these warps counts.
+    std::uint32_t rounds_by_itself = ready == all_ && live_threads_ == launch.threads && active_barriers_ == 0 ? kRounds : 0;
     while (ready != 0) {
-      const auto index = static_cast<std::uint32_t>(std::countr_zero(ready));
-      const std::uint32_t bit = 1u << index;
-      ready &= ready - 1;
+      const auto first = static_cast<std::uint32_t>(std::countr_zero(ready));
+      cta.current_warp = first;
+      cta.turn = 0;
+      cta.turn_end = first + static_cast<std::uint32_t>(std::countr_one(ready >> first));
+      cta.turn_rounds = rounds_by_itself;
+      const auto status = static_cast<abi::Status>(needs_.stack == 0 ? entry(&launch, &cta, &warps_[first]) : step(launch, entry, first));
+      const std::uint32_t index = cta.current_warp, bit = 1u << index;
+      progress_ |= cta.turn_rounds != rounds_by_itself;
+      rounds_by_itself = 0;
+      if (index != first) {
+        const std::uint32_t before = bit - (1u << first);
+        ready &= ~before;
+        switch (static_cast<abi::Turn>(cta.turn)) {
+          case abi::Turn::BARRIER:
+            arrived += abi::kWarp * (index - first);
+            waiting |= before;
+            break;
+          case abi::Turn::STEPPED:
+            next_ready_ |= before;
+            progress_ = true;
+            break;
+          case abi::Turn::EXITED: warps_exited(first, index); break;
+          case abi::Turn::NONE: break;
+        }
+      }
+      ready &= ~bit;
       abi::Warp& warp = warps_[index];
-      cta.current_warp = index;
-      const auto status = static_cast<abi::Status>(needs_.stack == 0 ? entry(&launch, &cta, &warp) : step(launch, entry, index));
       if (status == abi::Status::EXITED) {
-        warp.live = 0;
-        lanes_exited(index, 0);
+        warps_exited(index, index + 1);
         continue;
       }
       if (warp.live != live_[index]) lanes_exited(index, warp.live);
@@ -319,6 +358,10 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
             yield_pc_[index] = warp.pc;
             progress_ = true;
           }
+          break;
+        case abi::Status::STEPPED:
+          next_ready_ |= bit;
+          progress_ = true;
           break;
         case abi::Status::CLUSTER_ARRIVED:
           next_ready_ |= bit;

@@ -70,6 +70,8 @@ class Resident {
   std::uint32_t step(const abi::Launch& launch, abi::SteppedEntry entry, std::uint32_t index);
   void complete(std::uint32_t id);
   void lanes_exited(std::uint32_t index, std::uint32_t live);
+  void warps_exited(std::uint32_t first, std::uint32_t end);
+  void count_exited(std::uint32_t threads);
   void check_cluster();
 
   std::uint8_t* window_ = nullptr;  // guard, shared memory, then addresses as far as a 32-bit offset reaches
@@ -81,7 +83,7 @@ class Resident {
   Needs needs_{};
   abi::Warp* warps_ = nullptr;
 
-  std::uint32_t ready_ = 0, next_ready_ = 0, yielded_ = 0;  // masks of warps
+  std::uint32_t all_ = 0, ready_ = 0, next_ready_ = 0, yielded_ = 0;  // masks of warps
   std::uint32_t cluster_waiting_ = 0;
   std::uint32_t blocked_ = 0;  // mask of warps whose lanes are all parked
   std::uint32_t live_threads_ = 0;
