@@ -34,7 +34,8 @@ CLUSTER_SHIFT = 24  # of the CTA's rank plus one in a shared::cluster address
 CODE_BASE = 1 << 60
 SHARED_BASE = 2 << 60
 LOCAL_BASE = 3 << 60
-PARAM_BASE = 4 << 60
+PARAM_WINDOW = 1 << 30  # what 32-bit registers hold of the kernel parameters' addresses; no thread has as much local memory
+PARAM_BASE = 4 << 60 | PARAM_WINDOW
 SHARED_STRIDE = 1 << CLUSTER_SHIFT
 LOCAL_STRIDE = 1 << 22
 

@@ -394,6 +394,10 @@ class FunctionDecoder:
 
         def parameter(t: Thread) -> int:
             address = (own(t) + offset) & mask
-            return address if address >= t.cta.machine.param_base else t.local_address(address)
+            base: int = t.cta.machine.param_base
+            if address >= base:
+                return address
+            window = base & 0xFFFFFFFF
+            return base + address - window if address >= window else t.local_address(address)
 
         return parameter
