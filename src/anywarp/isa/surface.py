@@ -148,10 +148,10 @@ class SurfaceStore(_Surface):
 
 @instruction
 class SurfaceReduce(_Surface):
-    """sured: a reduction of one element of a surface; .b counts bytes in the first coordinate, .p elements"""
+    """sured: a reduction of one element of a surface; .b counts bytes in the first coordinate, .p elements, whose sign is the surface's"""
 
     syntax = "sured.unit.op.geom.rtype{.clamp} [a, b], c"
-    modifiers = {**_Surface.modifiers, "unit": "b p"}
+    modifiers = {**_Surface.modifiers, "unit": "b p", "rtype": f"{_Surface.modifiers['rtype']} b64"}
     section = "9.7.11.3"
     results = ()
     reads = True
@@ -161,6 +161,11 @@ class SurfaceReduce(_Surface):
     op: str
     rtype: str
 
+    def check(self) -> str | None:
+        if self.rtype == "b64" and (self.unit == "b" or self.op not in ("min", "max")):
+            return ".b64 is for sured.p.min and sured.p.max"
+        return None
+
     def operand_type(self, name: str) -> OperandType:
         return self.coordinates(name) if name == "b" else (self.rtype, 1)
 
@@ -169,10 +174,11 @@ class SurfaceReduce(_Surface):
         return types.width(self.rtype) // 8
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
-        from anywarp.reference.texture import surface_address
+        from anywarp.reference.texture import has_signed_integers, surface_address
 
-        compute = operation(self.op, self.rtype)
         for handle, at, (value,) in lanes.values():
+            is_signed = self.unit == "p" and has_signed_integers(memory, handle)
+            compute = operation(self.op, f"s{self.rtype[1:]}" if is_signed else self.rtype.replace("b64", "u64"))
             if self.unit == "p":
                 first = 1 if self.geom[0] == "a" else 0
                 at = (*at[:first], at[first] * self.size & 0xFFFFFFFF, *at[first + 1 :])

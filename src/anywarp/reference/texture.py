@@ -282,6 +282,11 @@ def surface_address(memory: Access, handle: int, geometry: str, at: Sequence[int
     return t.get("level") + place[0] + (place[1] + place[2] * max(1, t.get("height"))) * t.get("pitch")
 
 
+def has_signed_integers(memory: Access, handle: int) -> bool:
+    """Whether a surface's channels are signed integers."""
+    return Texture.of(memory, handle).get("format") in (8, 9, 10)
+
+
 def store_formatted(memory: Access, handle: int, geometry: str, at: Sequence[int], values: Sequence[int], clamp: str) -> None:
     """`sust.p`: numbers are clamped to the channel's range; the first coordinate counts elements."""
     t = Texture.at(memory, handle)

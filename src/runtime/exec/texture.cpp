@@ -383,10 +383,12 @@ bool surface(const Texture& t, Word op, const Lane& lane, std::uint32_t* values)
   }
   if (op.kind() == kReduce) {
     const std::uint64_t bits = values[0] | static_cast<std::uint64_t>(bytes == 8 ? values[32] : 0) << 32;
+    const bool of_signed_surface = op.counts_elements() && (t.format == kS8 || t.format == kS16 || t.format == kS32);
+    const bool is_signed = op.is_signed() || of_signed_surface;
     if (bytes == 8)
-      op.is_signed() ? reduce_at<std::int64_t>(place, bits, op.reduction()) : reduce_at<std::uint64_t>(place, bits, op.reduction());
+      is_signed ? reduce_at<std::int64_t>(place, bits, op.reduction()) : reduce_at<std::uint64_t>(place, bits, op.reduction());
     else
-      op.is_signed() ? reduce_at<std::int32_t>(place, bits, op.reduction()) : reduce_at<std::uint32_t>(place, bits, op.reduction());
+      is_signed ? reduce_at<std::int32_t>(place, bits, op.reduction()) : reduce_at<std::uint32_t>(place, bits, op.reduction());
     return true;
   }
   const std::uint32_t unit = std::min(bytes, 4u), words = std::max(1u, bytes / 4) * count;
