@@ -51,7 +51,7 @@ def test_random_kernels_give_the_same_in_every_order_of_threads(kernel: Kernel) 
 
 
 def test_random_kernels_are_varied() -> None:
-    texts = [random_kernel(seed).text() for seed in range(60)]
+    texts = [random_kernel(seed).text() for seed in range(100)]
     for what in ("bar.sync", "brx.idx", "call (result)", "red.shared", "shfl.sync", "bra L", "@!%p"):
         assert sum(what in text for text in texts) >= 5, what
 

@@ -18,6 +18,11 @@ MAX_DEPTH = 16
 Step = dict[Any, int]  # operand that is uniform and does not change in the loop -> how often it is added; key None: 1
 
 
+def is_global(op: Operation) -> bool:
+    """Whether an operation accesses memory that may be global."""
+    return bool((op.op.reads or op.op.writes) and getattr(op.op, "space", None) in ("global", "generic", "", None))
+
+
 class LoopSteps:
     """Steps of a kernel's values, found when asked for."""
 

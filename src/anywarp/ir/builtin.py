@@ -142,6 +142,16 @@ class Spin(Effect):
         return abi.Status.YIELD
 
 
+class Step(Effect):
+    """A place in a loop up to which the warps of a CTA come together (`transform.step_in_strided_loops`): whoever is there lets the others
+    come as far."""
+
+    is_cut = True
+
+    def lower_cut(self, w: Any, op: Any) -> Any:
+        return abi.Status.STEPPED
+
+
 class LoadNeighbours(Effect):
     """`count` elements of `bits` that follow one another, from an address a lane that need only be a multiple of one element's size
     (`transform.merge_neighbouring_loads`)."""

@@ -22,6 +22,7 @@ from typing import Any
 from anywarp.analysis.loop_steps import LoopSteps
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
+from anywarp.ir.builtin import Step
 from anywarp.ir.model import Block, Branch, Exit, Jump, Operation, Switch, Value
 from anywarp.isa import types
 from anywarp.isa.base import Lane, Warp
@@ -54,6 +55,7 @@ class ControlEmitter(MemoryEmitter):
 
     exit_label: str  # where a warp that has run to its end goes
     is_stepped: bool
+    steps_inside: bool  # a straight kernel whose warps run in step
     takes_turns: bool  # a stepped kernel that may go on with another warp by itself
 
     def prepare(self, shapes: Shapes, is_partial: bool) -> None:
@@ -412,26 +414,41 @@ class ControlEmitter(MemoryEmitter):
 
     frame_base: V
 
+    def pc_pointer(self) -> V:
+        """Where the current warp's resume point is kept."""
+        return self.warp_pointer("pc")
+
+    def step_aside(self) -> None:
+        """In a kernel whose warps step inside: goes on with the next warp."""
+        raise NotImplementedError
+
     def _cut(self, op: Operation, block: Block, is_full: bool) -> None:
         """Saves what lives across, leaves the function, and comes back at a resume point that goes on to the next block."""
+        if isinstance(op.op, Step) and not is_full:  # lanes that have parted gain little by it
+            self.terminator(block, is_full)
+            return
         pc = len(self.cuts) + 1
         cut = Cut(block, is_full, pc)
         self.cuts.append(cut)
         turn = turn_of(op) if is_full and self.takes_turns else None
-        status: Any = op.op.lower_cut(self, op) if turn is None else None
+        status: Any = op.op.lower_cut(self, op) if turn is None and self.is_stepped else None
         for value in self.recompute.live_after(block, not is_full):
-            self._save(value)
-            cut.saved.append(value)
+            if value.id not in self.invariants:
+                self._save(value)
+                cut.saved.append(value)
         if not is_full:
             self.store(self.active, self.frame_pointer("active", 4), 4)
             for other in self.function.blocks:
                 if self.has_masked[other.index]:
                     self.store(self.read_mask(other), self.frame_pointer(f"mask{other.index}", 4), 4)
-        self.store(self.const("i32", pc), self.warp_pointer("pc"), 4)
+        self.store(self.const("i32", pc), self.pc_pointer(), 4)
         if turn is not None:
             take_turns(self, turn)
             status = op.op.lower_cut(self, op)
-        self.line(f"ret i32 {status.name if isinstance(status, V) else int(status)}")
+        if self.is_stepped:
+            self.line(f"ret i32 {status.name if isinstance(status, V) else int(status)}")
+        else:
+            self.step_aside()
         # --- the way back in
         self.label(f"resume.{pc}")
         self.held, self.tests = {}, {}
@@ -443,7 +460,8 @@ class ControlEmitter(MemoryEmitter):
         for value in cut.saved:
             self._restore(value)
         for operation in self.recompute.plan(block, not is_full):
-            self.lane_operation(operation)
+            if operation.results[0].id not in self.invariants:
+                self.lane_operation(operation)
         self.held = {}
         self.tests = {}
         results = self._as_list(op.op.lower_resumed(self, op)) if op.results else []

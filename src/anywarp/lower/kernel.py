@@ -13,6 +13,7 @@ from anywarp.analysis.divergence import Effects
 from anywarp.analysis.shapes import Shapes, analyse
 from anywarp.analysis.thread_values import MAX_THREADS
 from anywarp.ir import model
+from anywarp.ir.builtin import Step
 from anywarp.isa import synchronisation
 from anywarp.isa.special_registers import SpecialRegister
 from anywarp.isa.stack import STACK_BYTES
@@ -23,9 +24,11 @@ from anywarp.lower.invariants import invariant_operations
 from anywarp.lower.turns import take_turns
 from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
+from anywarp.transform.step_in_strided_loops import step_in_strided_loops
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
 CTAS_TOGETHER = 64  # at most, of one row of the grid; 2D stencil in C++: 3.2 ms one by one, 2.8 with 2, 2.3 with 4, 1.8 with 64
+MAX_WARPS = 32  # of a CTA
 PROBING = ".probing"  # a variant's last suffix: see MemoryEmitter.is_probing
 
 
@@ -56,11 +59,18 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
         shapes = analyse(function, variant)
         if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
             if not is_probing:
+                if not function.callees and not _has_local_memory(function) and step_in_strided_loops(function, shapes):
+                    shapes = analyse(function, variant)
                 merge_neighbouring_loads(function, shapes)
             return KernelEmitter(Module(features), function, shapes, variant + probing).emit()
     from anywarp.lower.dispatch import DispatchEmitter
 
     return DispatchEmitter(Module(features), function, analyse(function, "any", all_varying=True), "any.partial" + probing).emit()
+
+
+def _has_local_memory(function: model.Function) -> bool:
+    """Whether threads have memory of their own: the warps of a straight kernel share one piece of it."""
+    return bool(function.local.bytes) or any(getattr(op.op, "uses_stack", False) for op in function.operations())
 
 
 def _lanes_wait_for_lanes(headers: list[model.Block], shapes: Shapes) -> bool:
@@ -129,7 +139,8 @@ class KernelEmitter(ControlEmitter):
         self._prologue: list[str] = []
         self._locations: dict[int, int] = {}
         self.waits_in_functions = any(op.op.is_cut for callee in function.callees.values() for op in callee.operations())
-        self.is_stepped = self.waits_in_functions or any(op.op.is_cut for op in function.operations())
+        self.is_stepped = self.waits_in_functions or any(op.op.is_cut and not isinstance(op.op, Step) for op in function.operations())
+        self.steps_inside = not self.is_stepped and any(isinstance(op.op, Step) for op in function.operations())
         self.takes_turns = self.is_stepped and not self.waits_in_functions and not self.is_probing
         self.prepare(shapes, self.is_partial)
 
@@ -258,7 +269,7 @@ class KernelEmitter(ControlEmitter):
             waits_in_functions=self.waits_in_functions,
             may_spin=any(
                 op.op.is_cut
-                and not isinstance(op.op, synchronisation.BarrierSync | synchronisation.BarrierReduce | synchronisation.BarrierArrive)
+                and not isinstance(op.op, synchronisation.BarrierSync | synchronisation.BarrierReduce | synchronisation.BarrierArrive | Step)
                 for function in (self.function, *self.function.callees.values())
                 for op in function.operations()
             ),
@@ -297,9 +308,9 @@ class KernelEmitter(ControlEmitter):
     def _start_of_warp(self) -> None:
         """From the prologue to the first block: with a full warp to its full copy."""
         self.reset_masks()
-        if self.is_stepped:
+        if self.cuts:
             resumes = " ".join(f"i32 {c.pc}, label %resume.{c.pc}" for c in self.cuts)
-            pc = self.load("i32", 1, self.warp_pointer("pc"), 4)
+            pc = self.load("i32", 1, self.pc_pointer(), 4)
             self.line(f"switch i32 {pc.name}, label %warp.begin [ {resumes} ]")
             self.label("warp.begin")
         self.begin_warp()
@@ -381,6 +392,9 @@ class KernelEmitter(ControlEmitter):
         if group:
             rest = self.trunc(self._minimum(V("i64", 1, "%cta.rest"), self.const("i64", CTAS_TOGETHER)), "i32")
             self._together = self._minimum(rest, self.sub(self._grid[0], V("i32", 1, x)))
+        if self.steps_inside:
+            self._start_of_steps()
+            return
         self.jump("warp.loop")
         self.label("warp.loop")
         after = "warp.step" if group else "warp.done"
@@ -392,6 +406,47 @@ class KernelEmitter(ControlEmitter):
             self.line("%member = phi i32 [ 0, %warp.loop ], [ %member.next, %warp.done ]")
             self.line(f"%ctaid.x = add i32 {x}, %member")
             self.store(V("i32", 1, "%ctaid.x"), self.offset(self.cta, abi.CTA.offset("ctaid")), 4)
+
+    # Where warps run in step, those that have stepped aside go round until none is left: `%todo` are the warps of this round, the ring those
+    # of the next.
+
+    def pc_pointer(self) -> V:
+        if not self.steps_inside:
+            return super().pc_pointer()
+        return self.offset(V("ptr", 1, "%step.pcs"), self.mul(self.zext(self.warp_index(), "i64"), self.const("i64", 4)))
+
+    def step_aside(self) -> None:
+        ring = V("ptr", 1, "%step.ring")
+        self.store(self.or_(self.load("i32", 1, ring, 4), self.shl(self.const("i32", 1), self.warp_index())), ring, 4)
+        self.jump("warp.done")
+
+    def _start_of_steps(self) -> None:
+        frame = -(-self.frame_bytes // 64) * 64
+        self.entry_lines += [
+            f"  %step.frames = alloca [{frame * MAX_WARPS} x i8], align 64",
+            f"  %step.pcs = alloca [{MAX_WARPS} x i32], align 64",
+            "  %step.ring = alloca i32, align 4",
+            "  store i32 0, ptr %step.ring, align 4",
+        ]
+        self.store(self.const("i32", 0, MAX_WARPS), V("ptr", 1, "%step.pcs"), 64)
+        every = self.lshr(self.const("i32", -1), self.sub(self.const("i32", MAX_WARPS), self._warps_of_cta))
+        self.jump("warp.loop")
+        self.label("warp.loop")
+        self.line(f"%todo = phi i32 [ {every.name}, %cta.loop ], [ %todo.left, %warp.done ], [ %ring, %warp.round ]")
+        first = self.first_lane(V("i32", 1, "%todo"))
+        self.line(f"%warpindex = add i32 {first.name}, 0")
+        self.store(self.warp_index(), self.offset(self.cta, abi.CTA.offset("current_warp")), 4)
+        at = self.mul(self.zext(self.warp_index(), "i64"), self.const("i64", frame))
+        self.line(f"%frame = getelementptr i8, ptr %step.frames, {at.typed}")
+
+    def _end_of_steps(self) -> None:
+        todo, left = V("i32", 1, "%todo"), V("i32", 1, "%todo.left")
+        self.line(f"%todo.left = and i32 %todo, {self.sub(todo, self.const('i32', 1)).name}")
+        self.branch(self.icmp("ne", left, self.const("i32", 0)), "warp.loop", "warp.round")
+        self.label("warp.round")
+        self.line("%ring = load i32, ptr %step.ring, align 4")
+        self.store(self.const("i32", 0), V("ptr", 1, "%step.ring"), 4)
+        self.branch(self.icmp("ne", V("i32", 1, "%ring"), self.const("i32", 0)), "warp.loop", "cta.next")
 
     def _takes_ctas_together(self) -> bool:
         """Whether each warp of several neighbouring CTAs runs before the next warp: where a block has rows, those of one row of all of them
@@ -410,9 +465,12 @@ class KernelEmitter(ControlEmitter):
             self.line("%member.next = add i32 %member, 1")
             self.branch(self.icmp("ult", V("i32", 1, "%member.next"), self._together), "member.loop", "warp.step")
             self.label("warp.step")
-        self.line("%warp.next = add i32 %warpindex, 1")
-        more = self.icmp("ult", V("i32", 1, "%warp.next"), self._warps_of_cta)
-        self.branch(more, "warp.loop", "cta.next")
+        if self.steps_inside:
+            self._end_of_steps()
+        else:
+            self.line("%warp.next = add i32 %warpindex, 1")
+            more = self.icmp("ult", V("i32", 1, "%warp.next"), self._warps_of_cta)
+            self.branch(more, "warp.loop", "cta.next")
         self.label("cta.next")
         together = self.zext(self._together, "i64") if is_grouped else self.const("i64", 1)
         self.line(f"%cta.left = sub i64 %cta.rest, {together.name}")

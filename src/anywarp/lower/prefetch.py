@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anywarp.analysis.loop_steps import LoopSteps, Step
-from anywarp.ir import model
+from anywarp.analysis.loop_steps import LoopSteps, Step, is_global
+from anywarp.ir import builtin, model
 from anywarp.ir.model import Address, Value
 from anywarp.lower.emit import V
 
@@ -29,16 +29,19 @@ class Prefetch:
     def __init__(self, function: model.Function, steps: LoopSteps) -> None:
         self.steps = steps
         self.accesses: dict[int, int] = {}  # by header: global accesses of the loop
+        self.in_step: set[int] = set()  # headers of loops whose warps run in step: a copy takes 10.2 ms with hints, 9.0 without
         self.done: dict[tuple[int, bool], set[int]] = {}  # by header and kind of copy: addresses that have theirs
         for loop in steps.loops.all:
-            operations = (op for b in loop.blocks for op in function.blocks[b].operations)
-            self.accesses[loop.header] = sum(1 for op in operations if _is_global(op))
+            operations = [op for b in loop.blocks for op in function.blocks[b].operations]
+            self.accesses[loop.header] = sum(1 for op in operations if is_global(op))
+            if any(isinstance(op.op, builtin.Step) for op in operations):
+                self.in_step.add(loop.header)
 
     def hint(self, w: MemoryEmitter, block: int, address: Address, place: Place, size: int) -> None:
         """Emits hints for an access in a block, if it strides. Lanes that are off may get them, too."""
         loop = self.steps.loops.innermost[block]
         base = address.base
-        if loop is None or loop.children or type(base) is not Value or place.shape.rows != 1:
+        if loop is None or loop.children or loop.header in self.in_step or type(base) is not Value or place.shape.rows != 1:
             return
         done = self.done.setdefault((loop.header, w.is_full), set())
         step = self.steps.of(base, loop) if base.id not in done and len(done) < MOST else None
@@ -52,10 +55,6 @@ class Prefetch:
         reach = abs(place.shape.stride) * 31 + size
         for offset in range(0, min(reach, 4 * LINE), LINE):
             w.prefetch(w.offset(first, offset if place.shape.stride >= 0 else -offset))
-
-
-def _is_global(op: model.Operation) -> bool:
-    return bool((op.op.reads or op.op.writes) and getattr(op.op, "space", None) in ("global", "generic", "", None))
 
 
 def _is_at_hand(w: Any, operand: Value) -> bool:

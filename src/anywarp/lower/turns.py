@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from anywarp import abi
+from anywarp.ir.builtin import Step
 from anywarp.ir.model import Constant, Operation
 from anywarp.isa.synchronisation import BarrierSync
 from anywarp.lower.emit import V
@@ -25,7 +26,7 @@ def turn_of(op: Operation) -> abi.Turn | None:
     if isinstance(op.op, BarrierSync) and len(op.operands) == 1:
         number = op.operands[0]
         return abi.Turn.BARRIER if isinstance(number, Constant) and number.value == 0 else None
-    return None
+    return abi.Turn.STEPPED if isinstance(op.op, Step) else None
 
 
 def take_turns(w: Any, turn: abi.Turn) -> None:
