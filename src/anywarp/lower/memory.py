@@ -77,7 +77,7 @@ class MemoryEmitter(ValueEmitter):
             if space.startswith("shared"):
                 wide = self.sext(self.trunc(v, "i32") if v.bits > 32 else v, "i64")
                 return self.offset(self.shared_base, wide)
-            if space.startswith("param") and v.bits == 32:  # Triton selects between parameters by addresses in 32-bit registers
+            if space.startswith("param") and v.bits == 32:  # compilers select between parameters by addresses in 32-bit registers
                 start = self.convert("ptrtoint", self.launch_field("params"), "i64")
                 return self.convert("inttoptr", self.add(start, self.sext(self.sub(v, self.trunc(start, "i32")), "i64")), "ptr")
             wide = self.zext(v, "i64") if v.bits < 64 else v
