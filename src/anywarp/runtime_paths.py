@@ -3,7 +3,7 @@
     <package>/_runtime/lib        libcuda.so.1, libcudart.so.*: on the loader's search path of every program under `anywarp run`;
                                   libanywarp-redirect.so, its audit library
     <package>/_runtime/bin        programs that clients start (a stand-in for ptxas)
-    <package>/_runtime/standins   empty libraries that one client asks for (src/runtime/standins/README.md); never on a search path
+    <package>/_runtime/standins   libraries for one client that do next to nothing (src/runtime/standins/README.md); never on a search path
 
 Standard library only and quick to import: `anywarp run` and `import anywarp.auto` stand on it.
 """
@@ -62,7 +62,7 @@ def redirect() -> str | None:
 
 
 def standin(name: str) -> str | None:
-    """The path of an empty library (src/runtime/standins/README.md), if it was built."""
+    """The path of a library that does next to nothing (src/runtime/standins/README.md), if it was built."""
     path = os.path.join(root(), "standins", name)
     return path if os.path.exists(path) else None
 

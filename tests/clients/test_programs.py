@@ -15,6 +15,7 @@ CLIENTS = {
     "pycuda": "PyCUDA",
     "cuda_python": "cuda-python",
     "cupy": "CuPy",
+    "jax": "JAX",
 }
 ENVIRONMENT = {"tinygrad": {"DEV": "CUDA:PTX"}, "numba_cuda": {"NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0"}}
 FILES = sorted(str(path.relative_to(PROGRAMS)) for path in PROGRAMS.glob("*/*.py"))

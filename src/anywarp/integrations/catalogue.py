@@ -159,7 +159,16 @@ CLIENTS = (
         "NVRTC is asked for PTX; the CUDA runtime inside its modules is sent to ours",
         "cupy",
     ),
-    Client("JAX", "jax_cuda13_plugin", "jax-cuda13-plugin", f"{_PIP} 'jax[cuda13]'", "", (), "not yet: it asks for cuDNN and NVML", ""),
+    Client(
+        "JAX",
+        "jax_plugins.xla_cuda13",
+        "jax-cuda13-plugin",
+        f"{_PIP} jax jax-cuda13-plugin jax-cuda13-pjrt",
+        "0.10.2",
+        (),
+        "PTX passes through; XLA's own matrix kernels stand in for cuBLAS",
+        "jax",
+    ),
 )
 
 

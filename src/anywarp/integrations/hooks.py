@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 BEFORE = {
     "cuda.bindings": "anywarp.integrations.nvjitlink:disable",
     "cuda.core": "anywarp.integrations.nvjitlink:disable",
+    "jax_plugins.xla_cuda12": "anywarp.integrations.jax:prepare",
+    "jax_plugins.xla_cuda13": "anywarp.integrations.jax:prepare",
 }
 # Called with the module after its first import.
 AFTER = {
     "cuda.bindings._internal.runtime": "anywarp.integrations.cuda_bindings:redirect",
     "cuda.bindings._internal.runtime_ptds": "anywarp.integrations.cuda_bindings:redirect",
+    "jax._src.hardware_utils": "anywarp.integrations.jax:show_device",
     "triton.runtime.driver": "anywarp.integrations.triton:prepare",
 }
 
