@@ -22,7 +22,6 @@ from typing import Any
 from anywarp.analysis.loop_steps import LoopSteps
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
-from anywarp.ir.builtin import Step
 from anywarp.ir.model import Block, Branch, Exit, Jump, Operation, Switch, Value
 from anywarp.isa import types
 from anywarp.isa.base import Lane, Warp
@@ -424,13 +423,10 @@ class ControlEmitter(MemoryEmitter):
 
     def _cut(self, op: Operation, block: Block, is_full: bool) -> None:
         """Saves what lives across, leaves the function, and comes back at a resume point that goes on to the next block."""
-        if isinstance(op.op, Step) and not is_full:  # lanes that have parted gain little by it
-            self.terminator(block, is_full)
-            return
         pc = len(self.cuts) + 1
         cut = Cut(block, is_full, pc)
         self.cuts.append(cut)
-        turn = turn_of(op) if is_full and self.takes_turns else None
+        turn = turn_of(op, is_full) if self.takes_turns else None
         status: Any = op.op.lower_cut(self, op) if turn is None and self.is_stepped else None
         for value in self.recompute.live_after(block, not is_full):
             if value.id not in self.invariants:
@@ -439,7 +435,7 @@ class ControlEmitter(MemoryEmitter):
         if not is_full:
             self.store(self.active, self.frame_pointer("active", 4), 4)
             for other in self.function.blocks:
-                if self.has_masked[other.index]:
+                if self.checked[other.index]:
                     self.store(self.read_mask(other), self.frame_pointer(f"mask{other.index}", 4), 4)
         self.store(self.const("i32", pc), self.pc_pointer(), 4)
         if turn is not None:
@@ -455,7 +451,7 @@ class ControlEmitter(MemoryEmitter):
         if not is_full:
             self.active = self.load("i32", 1, self.frame_pointer("active", 4), 4)
             for other in self.function.blocks:
-                if self.has_masked[other.index]:
+                if self.checked[other.index]:
                     self.write_mask(other, self.load("i32", 1, self.frame_pointer(f"mask{other.index}", 4), 4))
         for value in cut.saved:
             self._restore(value)

@@ -1,7 +1,7 @@
 """A kernel's entry point: the loops over CTAs and warps, or the step function of one warp, around its blocks.
 
-What `abi` calls a straight kernel runs a range of CTAs and all their warps in two loops inside the compiled code; a kernel with cuts is
-compiled to a function that runs one warp from its resume point to its next cut.
+What `abi` calls a straight kernel runs a range of CTAs and all their warps in loops inside the compiled code (`lower.straight`); a kernel
+with cuts is compiled to a function that runs one warp from its resume point to its next cut.
 """
 
 from __future__ import annotations
@@ -15,20 +15,17 @@ from anywarp.analysis.thread_values import MAX_THREADS
 from anywarp.ir import model
 from anywarp.ir.builtin import Step
 from anywarp.isa import synchronisation
-from anywarp.isa.special_registers import SpecialRegister
 from anywarp.isa.stack import STACK_BYTES
 from anywarp.lower import atomics, calls
-from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import WARP, Module, V
-from anywarp.lower.invariants import invariant_operations
+from anywarp.lower.straight import StraightEmitter
 from anywarp.lower.turns import take_turns
 from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
 from anywarp.transform.step_in_strided_loops import step_in_strided_loops
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
-CTAS_TOGETHER = 64  # at most, of one row of the grid; 2D stencil in C++: 3.2 ms one by one, 2.8 with 2, 2.3 with 4, 1.8 with 64
-MAX_WARPS = 32  # of a CTA
+DO_NOT_POLL = (synchronisation.BarrierSync, synchronisation.BarrierReduce, synchronisation.BarrierArrive, Step)
 PROBING = ".probing"  # a variant's last suffix: see MemoryEmitter.is_probing
 
 
@@ -117,7 +114,7 @@ def emit_callees(kernel: KernelEmitter) -> None:
         FunctionEmitter(kernel, name, callee).emit_function()
 
 
-class KernelEmitter(ControlEmitter):
+class KernelEmitter(StraightEmitter):
     def __init__(self, module: Module, function: model.Function, shapes: Shapes, variant: str) -> None:
         super().__init__(module, function, shapes, V("ptr", 1, "%launch"), V("ptr", 1, "%cta"), V("ptr", 1, "%warp"))
         self.layout, *suffixes = variant.split(".")
@@ -268,8 +265,7 @@ class KernelEmitter(ControlEmitter):
             static_shared_bytes=self.function.shared.bytes,
             waits_in_functions=self.waits_in_functions,
             may_spin=any(
-                op.op.is_cut
-                and not isinstance(op.op, synchronisation.BarrierSync | synchronisation.BarrierReduce | synchronisation.BarrierArrive | Step)
+                op.op.is_cut and not isinstance(op.op, DO_NOT_POLL)
                 for function in (self.function, *self.function.callees.values())
                 for op in function.operations()
             ),
@@ -278,7 +274,7 @@ class KernelEmitter(ControlEmitter):
 
     def _body(self) -> list[str]:
         """The function's text; the blocks come first, since they tell what the entry must prepare."""
-        invariants = [] if self.is_stepped else self._emit_invariants()
+        invariants = [] if self.is_stepped else self.emit_invariants()
         self.emit_blocks()
         blocks = self.lines
         self.lines = []
@@ -289,7 +285,7 @@ class KernelEmitter(ControlEmitter):
         if self.is_stepped:
             self._stepped_entry()
         else:
-            self._straight_entry(invariants)
+            self.straight_entry(invariants)
         start = self.lines
         self.lines = []
         self._start_of_warp()
@@ -301,7 +297,7 @@ class KernelEmitter(ControlEmitter):
                 take_turns(self, abi.Turn.EXITED)
             self.line("ret i32 0")
         else:
-            self._straight_loops()
+            self.straight_loops()
         end = self.lines
         return [*start[:entry_at], *self.entry_lines, *start[entry_at:], *self._prologue, *warp_start, *blocks, *end]
 
@@ -349,140 +345,3 @@ class KernelEmitter(ControlEmitter):
         for name, field in (("%frame", "frame"), ("%local", "local")):
             v = self.load("ptr", 1, self.warp_pointer(field), 8)
             self.line(f"{name} = getelementptr i8, ptr {v.name}, i64 0")
-
-    def _emit_invariants(self) -> list[str]:
-        """The code of what is the same for all threads; it belongs into the entry block."""
-        crossing, self.crossing = self.crossing, set()
-        for op in invariant_operations(self.function, self.shapes):
-            self.debug = self.location(op.line)
-            self.lane_operation(op)
-            self.invariants.update({r.id: self.held[r.id].base for r in op.results})
-        code, self.lines = self.lines, []
-        self.held, self.debug = {}, ""
-        self.crossing = crossing | self.invariants.keys()
-        return code
-
-    def _straight_entry(self, invariants: list[str]) -> None:
-        """The loops over CTAs and, inside, warps; ends at the start of a warp."""
-        warps = self.cta_field("warps")
-        local = self.load("ptr", 1, self.offset(warps, abi.WARP_STATE.offset("local")), 8)
-        self.line(f"%local = getelementptr i8, ptr {local.name}, i64 0")
-        self.line(f"%warp = getelementptr i8, ptr {warps.name}, i64 0")
-        grid = [self.zext(self.launch_field("grid", i), "i64") for i in range(3)]
-        first = V("i64", 1, "%first")
-        row = self.binary("udiv", first, grid[0])
-        start = [self.binary("urem", first, grid[0]), self.binary("urem", row, grid[1]), self.binary("udiv", row, grid[1])]
-        start = [self.trunc(v, "i32") for v in start]
-        self._grid = [self.trunc(v, "i32") for v in grid]
-        self._warps_of_cta = self.launch_field("warps")
-        self.lines += invariants
-        self.jump("cta.before")
-        self.label("cta.before")
-        self.jump("cta.loop")
-        self.label("cta.loop")
-        self.line("%cta.rest = phi i64 [ %ctas, %cta.before ], [ %cta.left, %cta.next ]")
-        group = self._takes_ctas_together()
-        x = "%first.x" if group else "%ctaid.x"
-        for name, axis, v in zip((x, "%ctaid.y", "%ctaid.z"), "xyz", start):
-            self.line(f"{name} = phi i32 [ {v.name}, %cta.before ], [ %next.{axis}, %cta.next ]")
-        for i, axis in enumerate("xyz"):
-            if i or not group:
-                self.store(V("i32", 1, f"%ctaid.{axis}"), self.offset(self.cta, abi.CTA.offset("ctaid") + 4 * i), 4)
-        self._together = self.const("i32", 1)
-        if group:
-            rest = self.trunc(self._minimum(V("i64", 1, "%cta.rest"), self.const("i64", CTAS_TOGETHER)), "i32")
-            self._together = self._minimum(rest, self.sub(self._grid[0], V("i32", 1, x)))
-        if self.steps_inside:
-            self._start_of_steps()
-            return
-        self.jump("warp.loop")
-        self.label("warp.loop")
-        after = "warp.step" if group else "warp.done"
-        self.line(f"%warpindex = phi i32 [ 0, %cta.loop ], [ %warp.next, %{after} ]")
-        self.store(self.warp_index(), self.offset(self.cta, abi.CTA.offset("current_warp")), 4)
-        if group:
-            self.jump("member.loop")
-            self.label("member.loop")
-            self.line("%member = phi i32 [ 0, %warp.loop ], [ %member.next, %warp.done ]")
-            self.line(f"%ctaid.x = add i32 {x}, %member")
-            self.store(V("i32", 1, "%ctaid.x"), self.offset(self.cta, abi.CTA.offset("ctaid")), 4)
-
-    # Where warps run in step, those that have stepped aside go round until none is left: `%todo` are the warps of this round, the ring those
-    # of the next.
-
-    def pc_pointer(self) -> V:
-        if not self.steps_inside:
-            return super().pc_pointer()
-        return self.offset(V("ptr", 1, "%step.pcs"), self.mul(self.zext(self.warp_index(), "i64"), self.const("i64", 4)))
-
-    def step_aside(self) -> None:
-        ring = V("ptr", 1, "%step.ring")
-        self.store(self.or_(self.load("i32", 1, ring, 4), self.shl(self.const("i32", 1), self.warp_index())), ring, 4)
-        self.jump("warp.done")
-
-    def _start_of_steps(self) -> None:
-        frame = -(-self.frame_bytes // 64) * 64
-        self.entry_lines += [
-            f"  %step.frames = alloca [{frame * MAX_WARPS} x i8], align 64",
-            f"  %step.pcs = alloca [{MAX_WARPS} x i32], align 64",
-            "  %step.ring = alloca i32, align 4",
-            "  store i32 0, ptr %step.ring, align 4",
-        ]
-        self.store(self.const("i32", 0, MAX_WARPS), V("ptr", 1, "%step.pcs"), 64)
-        every = self.lshr(self.const("i32", -1), self.sub(self.const("i32", MAX_WARPS), self._warps_of_cta))
-        self.jump("warp.loop")
-        self.label("warp.loop")
-        self.line(f"%todo = phi i32 [ {every.name}, %cta.loop ], [ %todo.left, %warp.done ], [ %ring, %warp.round ]")
-        first = self.first_lane(V("i32", 1, "%todo"))
-        self.line(f"%warpindex = add i32 {first.name}, 0")
-        self.store(self.warp_index(), self.offset(self.cta, abi.CTA.offset("current_warp")), 4)
-        at = self.mul(self.zext(self.warp_index(), "i64"), self.const("i64", frame))
-        self.line(f"%frame = getelementptr i8, ptr %step.frames, {at.typed}")
-
-    def _end_of_steps(self) -> None:
-        todo, left = V("i32", 1, "%todo"), V("i32", 1, "%todo.left")
-        self.line(f"%todo.left = and i32 %todo, {self.sub(todo, self.const('i32', 1)).name}")
-        self.branch(self.icmp("ne", left, self.const("i32", 0)), "warp.loop", "warp.round")
-        self.label("warp.round")
-        self.line("%ring = load i32, ptr %step.ring, align 4")
-        self.store(self.const("i32", 0), V("ptr", 1, "%step.ring"), 4)
-        self.branch(self.icmp("ne", V("i32", 1, "%ring"), self.const("i32", 0)), "warp.loop", "cta.next")
-
-    def _takes_ctas_together(self) -> bool:
-        """Whether each warp of several neighbouring CTAs runs before the next warp: where a block has rows, those of one row of all of them
-        lie side by side in memory. Not where threads loop: what the warps of one CTA read again and again is then more (a plain sgemm took
-        1.2 times as long). Any order of CTAs is one that CUDA allows; shared memory belongs to one of them at a time."""
-        registers = {op.op.name for op in self.function.operations() if isinstance(op.op, SpecialRegister)}
-        uses_shared = self.function.shared.bytes or self.function.uses_dynamic_shared
-        return {"%tid.y", "%ctaid.y"} <= registers and not (uses_shared or self.function.callees or self.shapes.graph.loops.all)
-
-    def _minimum(self, a: V, b: V) -> V:
-        return self.select(self.icmp("ult", a, b), a, b)
-
-    def _straight_loops(self) -> None:
-        is_grouped = self._together.name != "1"
-        if is_grouped:
-            self.line("%member.next = add i32 %member, 1")
-            self.branch(self.icmp("ult", V("i32", 1, "%member.next"), self._together), "member.loop", "warp.step")
-            self.label("warp.step")
-        if self.steps_inside:
-            self._end_of_steps()
-        else:
-            self.line("%warp.next = add i32 %warpindex, 1")
-            more = self.icmp("ult", V("i32", 1, "%warp.next"), self._warps_of_cta)
-            self.branch(more, "warp.loop", "cta.next")
-        self.label("cta.next")
-        together = self.zext(self._together, "i64") if is_grouped else self.const("i64", 1)
-        self.line(f"%cta.left = sub i64 %cta.rest, {together.name}")
-        x = self.add(V("i32", 1, "%first.x" if is_grouped else "%ctaid.x"), self._together)
-        x_wraps = self.icmp("eq", x, self._grid[0])
-        y = self.add(V("i32", 1, "%ctaid.y"), self.zext(x_wraps, "i32"))
-        y_wraps = self.icmp("eq", y, self._grid[1])
-        self.line(f"%next.x = select i1 {x_wraps.name}, i32 0, i32 {x.name}")
-        self.line(f"%next.y = select i1 {y_wraps.name}, i32 0, i32 {y.name}")
-        z = self.add(V("i32", 1, "%ctaid.z"), self.zext(y_wraps, "i32"))
-        self.line(f"%next.z = add i32 {z.name}, 0")
-        done = self.icmp("eq", V("i64", 1, "%cta.left"), self.const("i64", 0))
-        self.branch(done, "grid.done", "cta.loop")
-        self.label("grid.done")
-        self.line("ret void")

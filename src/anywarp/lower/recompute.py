@@ -98,11 +98,13 @@ class Recompute:
         bits = self._edge_uses[block.index]
         for s in block.successors():
             bits |= live[s.index]
-        if with_waiting:  # lanes may wait at any divergent block: what those need lives, too
-            for index in self.shapes.divergent_blocks:
-                bits |= live[index]
-                for phi in self.function.blocks[index].phis:
-                    bits |= 1 << phi.result.id
+        if with_waiting:  # lanes may wait at any divergent block, and where they meet behind: what those need lives, too
+            divergent = self.shapes.divergent_blocks
+            for other in self.function.blocks:
+                if other.index in divergent or any(p.index in divergent for p in other.predecessors):
+                    bits |= live[other.index]
+                    for phi in other.phis:
+                        bits |= 1 << phi.result.id
         if block.cut is not None:
             for r in block.cut.results:
                 bits &= ~(1 << r.id)

@@ -21,9 +21,9 @@ from anywarp.isa.synchronisation import BarrierSync
 from anywarp.lower.emit import V
 
 
-def turn_of(op: Operation) -> abi.Turn | None:
-    """What a full warp does at a cut, where that is a reason for a turn."""
-    if isinstance(op.op, BarrierSync) and len(op.operands) == 1:
+def turn_of(op: Operation, is_full: bool) -> abi.Turn | None:
+    """What a warp, or a part of it, does at a cut, where that is a reason for a turn."""
+    if is_full and isinstance(op.op, BarrierSync) and len(op.operands) == 1:
         number = op.operands[0]
         return abi.Turn.BARRIER if isinstance(number, Constant) and number.value == 0 else None
     return abi.Turn.STEPPED if isinstance(op.op, Step) else None

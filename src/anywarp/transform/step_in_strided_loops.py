@@ -1,4 +1,4 @@
-"""Lets the warps of a CTA run in step through grid-stride loops.
+"""Lets warps run in step through loops that stride over memory, such as grid-stride loops.
 
 One warp alone takes 128 bytes here and 128 bytes a whole grid further on: each is another page, and what its neighbours need of the page is
 fetched again when their turn comes. In step, a CTA touches some kilobytes at a time. Copying 64 MB in C++: one warp after the other
@@ -35,13 +35,14 @@ from anywarp.isa.base import Lane, resolve
 from anywarp.isa.special_registers import SpecialRegister
 
 ACCESSES = 8  # of one warp before the next: iterations times strided accesses of one
+FAR = 4096  # bytes of a stride
+MAX_ROWS = 4  # of an address: warps that touch some lines, and not one a lane
 MAX_DEPTH = 12  # of the arithmetic that makes a stride
 
 
 def step_in_strided_loops(function: model.Function, shapes: Shapes) -> bool:
     """Changes the function in place; whether it has, so that its shapes must be found again."""
-    names = {op.op.name for op in function.operations() if isinstance(op.op, SpecialRegister)}
-    if not any(name.startswith("%nctaid") for name in names) or shapes.graph.loops.is_irreducible:
+    if not shapes.graph.loops.all or shapes.graph.loops.is_irreducible:
         return False
     steps = LoopSteps(function, shapes)
     found = [(loop, n) for loop in shapes.graph.loops.all if (n := _strided_accesses(function, shapes, steps, loop))]
@@ -53,21 +54,25 @@ def step_in_strided_loops(function: model.Function, shapes: Shapes) -> bool:
 
 
 def _strided_accesses(function: model.Function, shapes: Shapes, steps: LoopSteps, loop: cfg.Loop) -> int:
-    """How many accesses of an innermost loop move by a multiple of the grid's size; 0 where it is no such loop."""
+    """How many accesses of an innermost loop stride, where its warps should run in step: where some move by a multiple of the grid's size,
+    or the loop also stores with a stride, so that it streams. (One that only reads down a column may find it in the cache, as a matrix
+    product's does.) Otherwise 0."""
     if loop.children or len(loop.latches) != 1 or any(function.blocks[b].cut is not None for b in loop.blocks):
         return 0
     latch = function.blocks[loop.latches[0]]
     if max(loop.blocks) != latch.index or not isinstance(latch.terminator, Jump | Branch):
         return 0
-    count = 0
+    count, is_worth_it = 0, False
     for b in loop.blocks:
         for op in function.blocks[b].operations:
             address = op.operands[0] if op.operands and is_global(op) else None
-            if type(address) is not Address or type(address.base) is not Value or shapes.shape(address.base).rows != 1:
+            if type(address) is not Address or type(address.base) is not Value or shapes.shape(address.base).rows > MAX_ROWS:
                 continue
             step = steps.of(address.base, loop) or {}
-            count += any(times and _is_of_grid(number, MAX_DEPTH) for number, times in step.items())
-    return count
+            if any(times and (number is not None or abs(times) >= FAR) for number, times in step.items()):
+                count += 1
+                is_worth_it |= op.op.writes or any(times and _is_of_grid(number, MAX_DEPTH) for number, times in step.items())
+    return count if is_worth_it else 0
 
 
 def _is_of_grid(value: Any, depth: int) -> bool:
