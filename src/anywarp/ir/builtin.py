@@ -144,9 +144,13 @@ class Spin(Effect):
 
 class Step(Effect):
     """A place in a loop up to which the warps of a CTA come together (`transform.step_in_strided_loops`): whoever is there lets the others
-    come as far."""
+    come as far. `is_grid_stride`: together, the CTAs touch everything."""
 
     is_cut = True
+
+    def __init__(self, is_grid_stride: bool) -> None:
+        super().__init__()
+        self.is_grid_stride = is_grid_stride
 
     def lower_cut(self, w: Any, op: Any) -> Any:
         return abi.Status.STEPPED

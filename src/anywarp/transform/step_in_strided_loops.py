@@ -45,24 +45,24 @@ def step_in_strided_loops(function: model.Function, shapes: Shapes) -> bool:
     if not shapes.graph.loops.all or shapes.graph.loops.is_irreducible:
         return False
     steps = LoopSteps(function, shapes)
-    found = [(loop, n) for loop in shapes.graph.loops.all if (n := _strided_accesses(function, shapes, steps, loop))]
-    for loop, accesses in sorted(found, key=lambda each: -each[0].header):
-        _insert(function, loop, max(1, ACCESSES // accesses))
+    found = [(loop, seen) for loop in shapes.graph.loops.all if (seen := _strided_accesses(function, shapes, steps, loop)) is not None]
+    for loop, (accesses, is_grid_stride) in sorted(found, key=lambda each: -each[0].header):
+        _insert(function, loop, max(1, ACCESSES // accesses), is_grid_stride)
     for i, block in enumerate(function.blocks):
         block.index = i
     return bool(found)
 
 
-def _strided_accesses(function: model.Function, shapes: Shapes, steps: LoopSteps, loop: cfg.Loop) -> int:
-    """How many accesses of an innermost loop stride, where its warps should run in step: where some move by a multiple of the grid's size,
-    or the loop also stores with a stride, so that it streams. (One that only reads down a column may find it in the cache, as a matrix
-    product's does.) Otherwise 0."""
+def _strided_accesses(function: model.Function, shapes: Shapes, steps: LoopSteps, loop: cfg.Loop) -> tuple[int, bool] | None:
+    """How many accesses of an innermost loop stride, and whether by a multiple of the grid's size; None where its warps need not run in
+    step. They should where it is a grid-stride loop or also stores with a stride, so that it streams. (One that only reads down a column
+    may find it in the cache, as a matrix product's does.)"""
     if loop.children or len(loop.latches) != 1 or any(function.blocks[b].cut is not None for b in loop.blocks):
-        return 0
+        return None
     latch = function.blocks[loop.latches[0]]
     if max(loop.blocks) != latch.index or not isinstance(latch.terminator, Jump | Branch):
-        return 0
-    count, is_worth_it = 0, False
+        return None
+    count, stores, is_grid_stride = 0, False, False
     for b in loop.blocks:
         for op in function.blocks[b].operations:
             address = op.operands[0] if op.operands and is_global(op) else None
@@ -71,8 +71,9 @@ def _strided_accesses(function: model.Function, shapes: Shapes, steps: LoopSteps
             step = steps.of(address.base, loop) or {}
             if any(times and (number is not None or abs(times) >= FAR) for number, times in step.items()):
                 count += 1
-                is_worth_it |= op.op.writes or any(times and _is_of_grid(number, MAX_DEPTH) for number, times in step.items())
-    return count if is_worth_it else 0
+                stores |= op.op.writes
+                is_grid_stride |= any(times and _is_of_grid(number, MAX_DEPTH) for number, times in step.items())
+    return (count, is_grid_stride) if stores or is_grid_stride else None
 
 
 def _is_of_grid(value: Any, depth: int) -> bool:
@@ -85,7 +86,7 @@ def _is_of_grid(value: Any, depth: int) -> bool:
     return any(_is_of_grid(i, depth - 1) for i in definition.inputs())
 
 
-def _insert(function: model.Function, loop: cfg.Loop, iterations: int) -> None:
+def _insert(function: model.Function, loop: cfg.Loop, iterations: int, is_grid_stride: bool) -> None:
     header, latch = function.blocks[loop.header], function.blocks[loop.latches[0]]
     line = latch.operations[-1].line if latch.operations else 0
     counted, together, again = (Block(f"{header.name}.{name}") for name in ("counted", "together", "again"))
@@ -106,7 +107,7 @@ def _insert(function: model.Function, loop: cfg.Loop, iterations: int) -> None:
     (more,) = operation(("add", "u32"), [count, Constant(1, 32)], [32])
     is_less, _ = operation(("setp", "lt", "u32"), [more, Constant(iterations, 32)], [1, 1])
     counted.terminator, counted.predecessors = Branch(is_less, again, together), [latch]
-    together.operations.append(Operation(Step(), [], [], [], [], line))
+    together.operations.append(Operation(Step(is_grid_stride), [], [], [], [], line))
     together.terminator, together.predecessors = Jump(again), [counted]
     again.terminator, again.predecessors = Jump(header), [counted, together]
     _add_phi(again, following, [more, zero])
