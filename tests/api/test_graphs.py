@@ -420,3 +420,54 @@ def test_allocating_spoils_captures_that_are_not_relaxed(cuda: Driver) -> None:
     cuda.check(cuda.cuMemFree_v2(address))
     cuda.check(cuda.cuStreamEndCapture(stream, byref(graph)))
     cuda.check(cuda.cuThreadExchangeStreamCaptureMode(byref(mode)))
+
+
+def test_a_graph_is_captured_again(cuda: Driver) -> None:
+    """The same nodes in the same order: what changed is told and taken over; memory keeps its address; another topology fails."""
+    stream, graph, a = cuda.new("CUstream"), cuda.new("CUgraph"), cuda.alloc(64)
+    cuda.check(cuda.cuStreamCreate(ctypes.byref(stream), 1))
+
+    def work(value: int, fills: int = 1, size: int = 256) -> int:
+        temporary = cuda.new("CUdeviceptr")
+        result = int(cuda.cuMemAllocAsync(ctypes.byref(temporary), size, stream))
+        for _ in range(fills):
+            result = result or cuda.cuMemsetD8Async(a, value, 64, stream)
+        result = result or cuda.cuMemcpyDtoDAsync_v2(temporary, a, 64, stream)
+        result = result or cuda.cuMemFreeAsync(temporary, stream)
+        addresses.append(temporary.value)
+        return int(result)
+
+    addresses: list[int] = []
+    cuda.check(cuda.cuStreamBeginCapture_v2(stream, 0))
+    cuda.check(work(1))
+    cuda.check(cuda.cuStreamEndCapture(stream, ctypes.byref(graph)))
+
+    told: list[tuple[int, int, int]] = []
+    answer = [0]
+
+    @cuda.types["CUgraphRecaptureCallback"]
+    def callback(data: int, node: int, before: int, after: int, status: int) -> int:
+        old, new = (ctypes.cast(p, ctypes.POINTER(cuda.types["CUgraphNodeParams"]))[0] for p in (before, after))
+        told.append((old.memset.value, new.memset.value, status))
+        return answer[0]
+
+    def again(*arguments: int) -> int:
+        cuda.check(cuda.cuStreamBeginRecaptureToGraph(stream, 0, graph, callback, None))
+        result, same = work(*arguments), cuda.new("CUgraph")
+        ended = int(cuda.cuStreamEndCapture(stream, ctypes.byref(same)))
+        assert ended != 0 or same.value == graph.value
+        return result or ended
+
+    cuda.check(again(1))
+    assert told == [] and addresses[0] == addresses[1]
+    cuda.check(again(9))
+    assert told == [(1, 9, 0)]
+    executable = cuda.new("CUgraphExec")
+    cuda.check(cuda.cuGraphInstantiateWithFlags(ctypes.byref(executable), graph, 0))
+    cuda.check(cuda.cuGraphLaunch(executable, stream))
+    cuda.check(cuda.cuStreamSynchronize(stream))
+    assert cuda.download(a, 64) == b"\x09" * 64
+    answer[0] = 1
+    assert again(5) == 1  # what the callback said
+    for arguments in ((9, 2), (9, 0), (9, 1, 4096)):
+        cuda.expect("CUDA_ERROR_GRAPH_RECAPTURE_FAILURE", again(*arguments))

@@ -30,6 +30,16 @@ CUresult create(CUcontext* context, unsigned flags, CUdevice device) {
   return CUDA_SUCCESS;
 }
 
+// The contexts that are active.
+struct Active {
+  std::mutex mutex;
+  std::unordered_set<CUctx_st*> all;
+};
+Active& active() {
+  static auto* a = new Active;
+  return *a;
+}
+
 // The size in bytes or count that a limit has by default.
 std::size_t default_limit(CUlimit limit) {
   switch (limit) {
@@ -67,10 +77,21 @@ CUgreenCtx top_green_context() { return t_stack.empty() || t_stack.back()->magic
 void start_context(CUctx_st& context) {
   for (int limit = 0; limit < 16; ++limit) context.limits[limit] = default_limit(static_cast<CUlimit>(limit));
   context.engine = std::make_unique<Context>(*Engine::instance(), context.device, &context);
+  const std::lock_guard lock(active().mutex);
+  active().all.insert(&context);
+}
+
+void for_all_contexts(const std::function<void(CUctx_st&)>& visit) {
+  const std::lock_guard lock(active().mutex);
+  for (CUctx_st* context : active().all) visit(*context);
 }
 
 void stop_context(CUctx_st& context) {
   if (!context.engine) return;
+  {
+    const std::lock_guard lock(active().mutex);
+    active().all.erase(&context);
+  }
   // The error, if there is one, has been reported to whoever synchronised; here only the end of the work matters.
   context.engine->finish(stop_patience_ns());
   std::unordered_set<CUstream> streams;

@@ -1,6 +1,8 @@
 // Manual: context management.
 #pragma once
 
+#include <functional>
+
 #include "driver/objects.h"
 
 namespace anywarp::driver {
@@ -41,6 +43,8 @@ bool are_context_flags(unsigned flags);
 // modules and memory.
 void start_context(CUctx_st& context);
 void stop_context(CUctx_st& context);
+// Those that are active.
+void for_all_contexts(const std::function<void(CUctx_st&)>& visit);
 // The top of the calling thread's stack, unchecked; null if it is empty. Of a green context's stand-in the primary context.
 CUctx_st* top_context();
 // The green context whose stand-in is current, or null.

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "driver/async_notification.h"
+#include "driver/checkpoint.h"
 #include "driver/context.h"
 #include "driver/coredump.h"
+#include "driver/decompress.h"
 #include "driver/device.h"
 #include "driver/entry_point.h"
 #include "driver/error.h"
@@ -12,6 +14,7 @@
 #include "driver/execution.h"
 #include "driver/execution_old.h"
 #include "driver/external.h"
+#include "driver/fabric.h"
 #include "driver/graph.h"
 #include "driver/graph_conditional.h"
 #include "driver/graphics.h"
@@ -28,6 +31,7 @@
 #include "driver/memory_pool.h"
 #include "driver/memory_set.h"
 #include "driver/module.h"
+#include "driver/multicast.h"
 #include "driver/occupancy.h"
 #include "driver/peer.h"
 #include "driver/primary_context.h"

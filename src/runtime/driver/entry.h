@@ -50,7 +50,10 @@ CUresult enter_early(const char* symbol, const Body& body, const Arguments& argu
 template <typename Body, typename Arguments>
 CUresult enter(const char* symbol, const Body& body, const Arguments& arguments) {
   const auto checked = [&]() -> CUresult {
-    if (!is_ready()) return why_not_ready();
+    const ApiCall call;
+    if (!is_ready()) {
+      if (const CUresult why = why_not_ready(); why != CUDA_SUCCESS) return why;
+    }
     return body();
   };
   if (trace::is_on()) return traced(symbol, checked, arguments);

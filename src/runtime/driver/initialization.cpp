@@ -5,18 +5,19 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "driver/checkpoint.h"
 #include "driver/device.h"
 
 namespace anywarp::driver {
 namespace {
 
-enum class State : int { none, ready, forked };
+enum class State : int { none, ready, locked, forked };
 std::atomic<State> g_state{State::none};
 std::atomic<Engine*> g_engine{nullptr};
 std::mutex g_mutex;
 
 void after_fork_in_child() {
-  if (g_state.load() != State::ready) return;
+  if (g_state.load() != State::ready && g_state.load() != State::locked) return;
   g_state.store(State::forked);
 }
 
@@ -29,6 +30,9 @@ bool is_ready() {
 CUresult why_not_ready() {
   switch (g_state.load()) {
     case State::ready: return CUDA_ERROR_DEINITIALIZED;
+    case State::locked:
+      wait_for_unlock();
+      return g_state.load() == State::ready && !is_ready() ? CUDA_ERROR_DEINITIALIZED : CUDA_SUCCESS;
     case State::forked: {
       static std::once_flag once;
       std::call_once(once, [] {
@@ -40,6 +44,8 @@ CUresult why_not_ready() {
     default: return CUDA_ERROR_NOT_INITIALIZED;
   }
 }
+
+void set_locked(bool is_locked) { g_state.store(is_locked ? State::locked : State::ready, std::memory_order_seq_cst); }
 
 int driver_version() {
   static const int version = [] {
@@ -58,6 +64,7 @@ int driver_version() {
 
 CUresult init(unsigned flags) {
   if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (g_state.load() == State::locked) return CUDA_SUCCESS;
   if (g_state.load(std::memory_order_acquire) == State::ready) return is_ready() ? CUDA_SUCCESS : CUDA_ERROR_DEINITIALIZED;
   const std::lock_guard lock(g_mutex);
   if (g_state.load() == State::ready) return CUDA_SUCCESS;
@@ -68,6 +75,7 @@ CUresult init(unsigned flags) {
   pthread_atfork(nullptr, nullptr, after_fork_in_child);
   g_engine.store(engine);
   g_state.store(State::ready, std::memory_order_release);
+  serve_checkpoints();
   return CUDA_SUCCESS;
 }
 

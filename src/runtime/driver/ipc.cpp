@@ -20,19 +20,6 @@
 namespace anywarp::driver {
 namespace {
 
-// What a handle holds: 64 opaque bytes to the program.
-struct Ticket {
-  std::uint32_t magic;
-  std::int32_t process;
-  std::uint64_t started;  // of the process, so that a later one with its number is not taken for it
-  std::int32_t file;
-  std::int32_t device;
-  std::uint64_t offset, bytes;  // of the allocation in the file
-  std::uint64_t id;             // of the allocation in its process
-
-  auto operator<=>(const Ticket&) const = default;
-};
-static_assert(sizeof(Ticket) <= CU_IPC_HANDLE_SIZE);
 constexpr std::uint32_t kMemory = 0x4157494d, kEvent = 0x41574945;
 
 // When a process started, in the kernel's ticks; 0 if there is no such process.
@@ -51,12 +38,13 @@ std::uint64_t start_of(pid_t process) {
   return std::strtoull(at, nullptr, 10);
 }
 
+}  // namespace
+
 std::uint64_t own_start() {
   static const std::uint64_t start = start_of(getpid());
   return start;
 }
 
-// The file of another process. invalid_value: the handle is not one of ours, or stale.
 CUresult open_file(const Ticket& ticket, std::uint32_t magic, int* out) {
   if (ticket.magic != magic) return CUDA_ERROR_INVALID_VALUE;
   if (start_of(ticket.process) != ticket.started) return CUDA_ERROR_INVALID_VALUE;
@@ -72,6 +60,8 @@ CUresult open_file(const Ticket& ticket, std::uint32_t magic, int* out) {
   *out = file;
   return CUDA_SUCCESS;
 }
+
+namespace {
 
 struct Opened {
   Ticket ticket;

@@ -15,6 +15,24 @@ CUresult ipcCloseMemHandle(CUdeviceptr address);
 CUresult ipcGetEventHandle(CUipcEventHandle* handle, CUevent event);
 CUresult ipcOpenEventHandle(CUevent* event, CUipcEventHandle handle);
 
+// What a handle holds: 64 opaque bytes to the program.
+struct Ticket {
+  std::uint32_t magic;
+  std::int32_t process;
+  std::uint64_t started;  // of the process, so that a later one with its number is not taken for it
+  std::int32_t file;
+  std::int32_t device;
+  std::uint64_t offset, bytes;  // of the allocation in the file
+  std::uint64_t id;             // of the allocation in its process
+
+  auto operator<=>(const Ticket&) const = default;
+};
+static_assert(sizeof(Ticket) <= CU_IPC_HANDLE_SIZE);
+// When this process started, in the kernel's ticks.
+std::uint64_t own_start();
+// The file of another process. invalid_value: the handle is not one of that kind, or stale.
+CUresult open_file(const Ticket& ticket, std::uint32_t magic, int* out);
+
 // What processes share of an event.
 struct IpcEvent {
   struct Page {

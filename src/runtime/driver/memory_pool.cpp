@@ -125,8 +125,10 @@ CUresult allocate(CUdeviceptr* address, std::size_t bytes, Pool* pool, const Str
     work.parameters.poolProps = pool->properties;
     work.parameters.bytesize = bytes;
     ANYWARP_TRY(make_graph_memory(&work));
-    *address = work.parameters.dptr;
-    return capture_node(use, std::move(work));
+    CUgraphNode node = nullptr;
+    ANYWARP_TRY(capture_node(use, std::move(work), &node));
+    *address = std::get<AllocateWork>(node->work).parameters.dptr;  // a graph that is captured again keeps the old one
+    return CUDA_SUCCESS;
   }
   if (pool->imported) return CUDA_ERROR_INVALID_VALUE;  // the exporter allocates
   const std::size_t size = (bytes + kUnit - 1) / kUnit * kUnit, most = pool->properties.maxSize;

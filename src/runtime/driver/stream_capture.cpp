@@ -1,6 +1,7 @@
 #include "driver/stream_capture.h"
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 
 namespace anywarp::driver {
@@ -66,7 +67,7 @@ void dissolve(Capture& capture, bool keep_graph) {
   if (owned && !keep_graph && graph) [[maybe_unused]] const CUresult ignored = graphDestroy(graph);
 }
 
-CUresult begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph, std::vector<CUgraphNode> tail) {
+CUresult begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph, std::vector<CUgraphNode> tail, Capture** made = nullptr) {
   if (mode > CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
   StreamUse use;
   ANYWARP_TRY(use_stream(stream, &use));
@@ -80,8 +81,78 @@ CUresult begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph, std::ve
   capture->mode = mode;
   capture->thread = std::this_thread::get_id();
   capture->id = g_next_id++;
+  if (made) *made = capture.get();
   join(capture, *use.object, std::move(tail));
   add_strict(capture);
+  return CUDA_SUCCESS;
+}
+
+template <typename T>
+bool same_bytes(const T& a, const T& b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+bool same_shape(const LaunchShape& a, const LaunchShape& b) {
+  return std::equal(a.grid, a.grid + 3, b.grid) && std::equal(a.block, a.block + 3, b.block) && std::equal(a.cluster, a.cluster + 3, b.cluster) &&
+         a.dynamic_shared == b.dynamic_shared && a.cooperative == b.cooperative;
+}
+
+// Whether two works of one type do the same; those that are not compared count as changed.
+bool is_same(const Work& before, const Work& after) {
+  return std::visit(
+      [&](const auto& a) {
+        using Type = std::decay_t<decltype(a)>;
+        const auto& b = std::get<Type>(after);
+        if constexpr (std::is_same_v<Type, EmptyWork>) return true;
+        else if constexpr (std::is_same_v<Type, KernelWork>) {
+          return a.function == b.function && same_shape(a.shape, b.shape) && a.parameters == b.parameters &&
+                 std::equal(a.attributes.begin(), a.attributes.end(), b.attributes.begin(), b.attributes.end(),
+                            [](const auto& x, const auto& y) { return x.first == y.first && same_bytes(x.second, y.second); });
+        } else if constexpr (std::is_same_v<Type, CopyWork>) {
+          return a.copy.destination == b.copy.destination && a.copy.source == b.copy.source && a.copy.width == b.copy.width &&
+                 a.copy.height == b.copy.height && a.copy.depth == b.copy.depth && a.copy.destination_pitch == b.copy.destination_pitch &&
+                 a.copy.source_pitch == b.copy.source_pitch && a.copy.destination_slice == b.copy.destination_slice &&
+                 a.copy.source_slice == b.copy.source_slice;
+        } else if constexpr (std::is_same_v<Type, FillWork>) {
+          const CUDA_MEMSET_NODE_PARAMS &p = a.parameters, &q = b.parameters;
+          return p.dst == q.dst && p.pitch == q.pitch && p.value == q.value && p.elementSize == q.elementSize && p.width == q.width && p.height == q.height;
+        } else if constexpr (std::is_same_v<Type, HostWork>) return a.function == b.function && a.data == b.data;
+        else if constexpr (std::is_same_v<Type, RecordWork> || std::is_same_v<Type, WaitWork>) return a.event == b.event;
+        else if constexpr (std::is_same_v<Type, AllocateWork>) {
+          return a.parameters.bytesize == b.parameters.bytesize && a.parameters.poolProps.location.id == b.parameters.poolProps.location.id;
+        } else if constexpr (std::is_same_v<Type, FreeWork>) return a.address == b.address;
+        else return false;
+      },
+      before);
+}
+
+// The next node of the graph that is captured again: it must be of the same type behind the same nodes. Other parameters are told to the
+// program, which may refuse them; those of memory must not change.
+CUresult recapture(Capture& capture, const std::vector<CUgraphNode>& tail, Work work, CUgraphNode* node) {
+  CUgraph_st& graph = *capture.graph;
+  if (capture.seen >= graph.nodes.size()) return CUDA_ERROR_GRAPH_RECAPTURE_FAILURE;
+  CUgraphNode_st& old = *graph.nodes[capture.seen++];
+  const bool same_place = old.dependencies.size() == tail.size() &&
+                          std::is_permutation(tail.begin(), tail.end(), old.dependencies.begin(), old.dependencies.end());
+  if (!same_place || old.work.index() != work.index()) return CUDA_ERROR_GRAPH_RECAPTURE_FAILURE;
+  *node = &old;
+  if (is_same(old.work, work)) return CUDA_SUCCESS;  // an allocation keeps its address
+  const CUgraphNodeType type = type_of(work);
+  if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC || type == CU_GRAPH_NODE_TYPE_MEM_FREE) return CUDA_ERROR_GRAPH_RECAPTURE_FAILURE;
+  CUgraphNode_st changed;
+  changed.graph = &graph;
+  changed.work = std::move(work);
+  if (capture.callback) {
+    CUgraphNodeParams before, after;
+    ANYWARP_TRY(graphNodeGetParams(&old, &before));
+    ANYWARP_TRY(graphNodeGetParams(&changed, &after));
+    // What cuGraphExecUpdate would not take over.
+    const auto *was = std::get_if<KernelWork>(&old.work), *is = std::get_if<KernelWork>(&changed.work);
+    const bool eligible = !was || was->function->module->context == is->function->module->context;
+    ANYWARP_TRY(capture.callback(capture.callback_data, &old, &before, &after,
+                                 eligible ? CU_GRAPH_RECAPTURE_ELIGIBLE_FOR_UPDATE : CU_GRAPH_RECAPTURE_INELIGIBLE_FOR_UPDATE));
+  }
+  old.work = std::move(changed.work);
   return CUDA_SUCCESS;
 }
 
@@ -124,7 +195,9 @@ CUresult capture_node(const StreamUse& use, Work work, CUgraphNode* node) {
   if (capture->invalid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   std::vector<CUgraphNode>& tail = capture->tails[use.object];
   CUgraphNode made = nullptr;
-  ANYWARP_TRY(add_node(*capture->graph, tail.data(), tail.size(), std::move(work), &made));
+  if (capture->recaptures) {
+    if (const CUresult result = recapture(*capture, tail, std::move(work), &made); result != CUDA_SUCCESS) return invalidate(use, result);
+  } else ANYWARP_TRY(add_node(*capture->graph, tail.data(), tail.size(), std::move(work), &made));
   tail = {made};
   if (node) *node = made;
   return CUDA_SUCCESS;
@@ -199,6 +272,18 @@ CUresult streamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraph
   return begin(stream, mode, graph, std::vector<CUgraphNode>(dependencies, dependencies + count));
 }
 
+CUresult streamBeginRecaptureToGraph(CUstream stream, CUstreamCaptureMode mode, CUgraph graph, CUgraphRecaptureCallback callback, void* data) {
+  if (!is_valid(graph)) return CUDA_ERROR_INVALID_VALUE;
+  Capture* capture = nullptr;
+  ANYWARP_TRY(begin(stream, mode, graph, {}, &capture));
+  capture->recaptures = true;
+  capture->callback = callback;
+  capture->callback_data = data;
+  for (const auto& [object, count] : graph->user_objects) ANYWARP_TRY(userObjectRelease(object, count));
+  graph->user_objects.clear();
+  return CUDA_SUCCESS;
+}
+
 CUresult streamEndCapture(CUstream stream, CUgraph* graph) {
   if (!graph) return CUDA_ERROR_INVALID_VALUE;
   *graph = nullptr;
@@ -224,6 +309,7 @@ CUresult streamEndCapture(CUstream stream, CUgraph* graph) {
       }
     }
   }
+  if (result == CUDA_SUCCESS && capture->recaptures && capture->seen != capture->graph->nodes.size()) result = CUDA_ERROR_GRAPH_RECAPTURE_FAILURE;
   CUgraph made = capture->graph;
   dissolve(*capture, result == CUDA_SUCCESS);
   if (result == CUDA_SUCCESS) *graph = made;

@@ -17,6 +17,7 @@ CUresult streamBeginCapture_v1(CUstream stream);
 CUresult streamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode);
 CUresult streamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraphNode* dependencies, const CUgraphEdgeData* data, size_t count,
                                    CUstreamCaptureMode mode);
+CUresult streamBeginRecaptureToGraph(CUstream stream, CUstreamCaptureMode mode, CUgraph graph, CUgraphRecaptureCallback callback, void* data);
 CUresult streamEndCapture(CUstream stream, CUgraph* graph);
 CUresult streamIsCapturing(CUstream stream, CUstreamCaptureStatus* status);
 CUresult streamGetCaptureInfo_v1(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t* id);
@@ -36,6 +37,11 @@ struct Capture {
   std::thread::id thread;
   std::uint64_t id = 0;
   std::atomic<bool> invalid{false};  // set by any thread
+  // Of a recapture: the graph's nodes in the order of their creation, and how many of them have come again.
+  bool recaptures = false;
+  std::size_t seen = 0;
+  CUgraphRecaptureCallback callback = nullptr;
+  void* callback_data = nullptr;
   std::unordered_map<CUstream_st*, std::vector<CUgraphNode>> tails;
 };
 

@@ -44,7 +44,7 @@ CUresult attribute_of(const memory::Allocation& a, CUdeviceptr address, CUpointe
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: return give(data, a.size);
     case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: return give(data, reinterpret_cast<void*>(a.base));
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID: return give(data, static_cast<unsigned long long>(a.id));
-    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return give(data, 0);
+    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return give(data, 1);  // software reads any memory
     default: return CUDA_ERROR_INVALID_VALUE;
   }
 }

@@ -10,50 +10,43 @@
 #include "driver/device.h"
 #include "driver/memory.h"
 #include "driver/memory_array.h"
+#include "driver/memory_pool.h"
+#include "driver/multicast.h"
+#include "driver/physical_memory.h"
 #include "driver/stream_capture.h"
 
 namespace anywarp::driver {
 namespace {
 
-constexpr std::size_t kGranularity = std::size_t{2} << 20;  // bytes; what a GPU has
+using State = PhysicalMemory;
+State& state() { return physical_memory(); }
 
-// Physical memory. The program's handle and every mapping hold one reference.
-struct Physical {
-  int file = -1;
-  std::size_t size = 0;
-  CUmemAllocationProp properties{};
-  unsigned references = 1;
-};
+}  // namespace
 
-struct Mapping {
-  std::size_t size = 0;
-  Physical* physical = nullptr;
-  CUmemAccess_flags access = CU_MEM_ACCESS_FLAGS_PROT_NONE;
-};
-
-// All under one lock: these calls are rare.
-struct State {
-  std::mutex mutex;
-  std::map<CUdeviceptr, std::size_t> reservations;  // base -> size
-  std::map<CUdeviceptr, Mapping> mappings;          // base -> mapping
-  std::unordered_set<Physical*> handles;            // that the program may name
-};
-State& state() {
-  static auto* s = new State;
+PhysicalMemory& physical_memory() {
+  static auto* s = new PhysicalMemory;
   return *s;
 }
 
 void drop(Physical* p) {
   if (--p->references > 0) return;
   state().handles.erase(p);
-  close(p->file);
+  if (p->file >= 0) close(p->file);
   delete p;
 }
 
-Physical* find(State& s, CUmemGenericAllocationHandle handle) {
+Physical* find_physical(CUmemGenericAllocationHandle handle) {
   auto* p = reinterpret_cast<Physical*>(handle);
-  return s.handles.contains(p) ? p : nullptr;
+  return state().handles.contains(p) ? p : nullptr;
 }
+
+CUmemGenericAllocationHandle handle_of(Physical* p) { return reinterpret_cast<CUmemGenericAllocationHandle>(p); }
+
+int protection_of(CUmemAccess_flags access) {
+  return access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? PROT_READ | PROT_WRITE : access == CU_MEM_ACCESS_FLAGS_PROT_READ ? PROT_READ : PROT_NONE;
+}
+
+namespace {
 
 bool is_reserved(const State& s, CUdeviceptr address, std::size_t size) {
   auto next = s.reservations.upper_bound(address);
@@ -94,11 +87,11 @@ CUresult unmap(State& s, CUdeviceptr address, std::size_t size) {
 CUresult map(State& s, CUdeviceptr address, std::size_t size, std::size_t offset, Physical* p, CUmemAccess_flags access) {
   const auto other = mapping_at(s, address);
   if (other != s.mappings.end() && other->first < address + size) return CUDA_ERROR_INVALID_VALUE;
-  const int protection = access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? PROT_READ | PROT_WRITE : PROT_NONE;
-  void* at = mmap(pointer(address), size, protection, MAP_SHARED | MAP_FIXED, p->file, static_cast<off_t>(offset));
-  if (at == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-  const int device = p->properties.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? p->properties.location.id : 0;
-  ANYWARP_TRY(api(arena().add_range(at, size, memory::Kind::mapped, device, nullptr, 0)));
+  if (!p->team) {
+    void* at = mmap(pointer(address), size, protection_of(access), MAP_SHARED | MAP_FIXED, p->file, static_cast<off_t>(offset));
+    if (at == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  ANYWARP_TRY(api(arena().add_range(pointer(address), size, memory::Kind::mapped, p->device(), nullptr, 0)));
   ++p->references;
   s.mappings[address] = {size, p, access};
   return CUDA_SUCCESS;
@@ -116,9 +109,31 @@ CUresult check_properties(const CUmemAllocationProp* p) {
   }
 }
 
-CUmemGenericAllocationHandle handle_of(Physical* p) { return reinterpret_cast<CUmemGenericAllocationHandle>(p); }
-
 }  // namespace
+
+CUresult back_handle(CUmemGenericAllocationHandle handle, std::size_t offset, std::size_t size, Backing* out) {
+  const Physical* p = find_physical(handle);
+  if (!p || p->team || offset > p->size || size > p->size - offset) return CUDA_ERROR_INVALID_VALUE;
+  *out = {dup(p->file), offset, p->device(), p->properties.requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE};
+  return out->file < 0 ? CUDA_ERROR_OPERATING_SYSTEM : CUDA_SUCCESS;
+}
+
+CUresult back_address(CUdeviceptr address, std::size_t size, Backing* out) {
+  State& s = state();
+  const auto found = mapping_at(s, address);
+  if (found != s.mappings.end() && found->first <= address) {
+    const std::size_t offset = address - found->first;
+    if (size > found->second.size - offset) return CUDA_ERROR_INVALID_VALUE;
+    return back_handle(handle_of(found->second.physical), offset, size, out);
+  }
+  memory::Allocation a;
+  if (!arena().lookup(pointer(address), &a) || a.kind != memory::Kind::device || !pool_of(a.base)) return CUDA_ERROR_INVALID_VALUE;
+  if (size > a.size - (address - a.base)) return CUDA_ERROR_INVALID_VALUE;
+  memory::Arena::Share share;
+  ANYWARP_TRY(api(arena().share(pointer(a.base), &share)));
+  *out = {dup(share.file), share.offset + (address - a.base), a.device, false};
+  return out->file < 0 ? CUDA_ERROR_OPERATING_SYSTEM : CUDA_SUCCESS;
+}
 
 CUresult memAddressReserve(CUdeviceptr* address, size_t size, size_t alignment, CUdeviceptr wanted, unsigned long long flags) {
   if (!address || size == 0 || size % kGranularity != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
@@ -162,7 +177,7 @@ CUresult memCreate(CUmemGenericAllocationHandle* handle, size_t size, const CUme
     close(file);
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
-  auto* p = new Physical{file, size, *properties, 1};
+  auto* p = new Physical{file, size, *properties, 1, nullptr};
   State& s = state();
   const std::lock_guard lock(s.mutex);
   s.handles.insert(p);
@@ -173,7 +188,7 @@ CUresult memCreate(CUmemGenericAllocationHandle* handle, size_t size, const CUme
 CUresult memRelease(CUmemGenericAllocationHandle handle) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  Physical* p = find(s, handle);
+  Physical* p = find_physical(handle);
   if (!p) return CUDA_ERROR_INVALID_VALUE;
   // References that are not of mappings are the program's: the handle is known as long as there is one.
   unsigned mapped = 0;
@@ -186,9 +201,13 @@ CUresult memRelease(CUmemGenericAllocationHandle handle) {
 CUresult memMap(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags) {
   if (flags != 0 || size == 0 || size % kGranularity != 0 || address % kGranularity != 0 || offset != 0) return CUDA_ERROR_INVALID_VALUE;
   State& s = state();
-  const std::lock_guard lock(s.mutex);
-  Physical* p = find(s, handle);
+  std::unique_lock lock(s.mutex);
+  Physical* p = find_physical(handle);
   if (!p || size > p->size || !is_reserved(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
+  if (p->team) {
+    ANYWARP_TRY(await_team(lock, handle));
+    if (!is_reserved(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
+  }
   return map(s, address, size, 0, p, CU_MEM_ACCESS_FLAGS_PROT_NONE);
 }
 
@@ -211,9 +230,11 @@ CUresult memSetAccess(CUdeviceptr address, size_t size, const CUmemAccessDesc* d
   State& s = state();
   const std::lock_guard lock(s.mutex);
   if (!covers_whole_mappings(s, address, size)) return CUDA_ERROR_INVALID_VALUE;
-  const int protection = access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? PROT_READ | PROT_WRITE : access == CU_MEM_ACCESS_FLAGS_PROT_READ ? PROT_READ : PROT_NONE;
-  if (mprotect(pointer(address), size, protection) != 0) return CUDA_ERROR_OPERATING_SYSTEM;
-  for (auto it = s.mappings.find(address); it != s.mappings.end() && it->first < address + size; ++it) it->second.access = access;
+  for (auto it = s.mappings.find(address); it != s.mappings.end() && it->first < address + size; ++it) {
+    it->second.access = access;
+    if (it->second.physical->team) ANYWARP_TRY(map_team(it->first, it->second));
+    else if (mprotect(pointer(it->first), it->second.size, protection_of(access)) != 0) return CUDA_ERROR_OPERATING_SYSTEM;
+  }
   return CUDA_SUCCESS;
 }
 
@@ -233,8 +254,8 @@ CUresult memExportToShareableHandle(void* shareable, CUmemGenericAllocationHandl
   if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_ERROR_NOT_SUPPORTED;
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  const Physical* p = find(s, handle);
-  if (!p || (p->properties.requestedHandleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) == 0) return CUDA_ERROR_INVALID_VALUE;
+  const Physical* p = find_physical(handle);
+  if (!p || p->team || (p->properties.requestedHandleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) == 0) return CUDA_ERROR_INVALID_VALUE;
   const int file = dup(p->file);
   if (file < 0) return CUDA_ERROR_OPERATING_SYSTEM;
   *static_cast<int*>(shareable) = file;
@@ -249,7 +270,7 @@ CUresult memImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void
   if (fstat(given, &info) != 0 || info.st_size <= 0 || static_cast<std::size_t>(info.st_size) % kGranularity != 0) return CUDA_ERROR_INVALID_VALUE;
   const int file = dup(given);
   if (file < 0) return CUDA_ERROR_OPERATING_SYSTEM;
-  auto* p = new Physical{file, static_cast<std::size_t>(info.st_size), {}, 1};
+  auto* p = new Physical{file, static_cast<std::size_t>(info.st_size), {}, 1, nullptr};
   p->properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
   p->properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
   p->properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
@@ -271,8 +292,8 @@ CUresult memGetAllocationPropertiesFromHandle(CUmemAllocationProp* properties, C
   if (!properties) return CUDA_ERROR_INVALID_VALUE;
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  const Physical* p = find(s, handle);
-  if (!p) return CUDA_ERROR_INVALID_VALUE;
+  const Physical* p = find_physical(handle);
+  if (!p || p->team) return CUDA_ERROR_INVALID_VALUE;
   *properties = p->properties;
   return CUDA_SUCCESS;
 }
@@ -324,8 +345,8 @@ CUresult memMapArrayAsync(CUarrayMapInfo* operations, unsigned count, CUstream s
       continue;
     }
     if (o.memOperationType != CU_MEM_OPERATION_TYPE_MAP || o.memHandleType != CU_MEM_HANDLE_TYPE_GENERIC) return CUDA_ERROR_INVALID_VALUE;
-    Physical* p = find(s, o.memHandle.memHandle);
-    if (!p || offset % kGranularity != 0 || offset > p->size || size > p->size - offset) return CUDA_ERROR_INVALID_VALUE;
+    Physical* p = find_physical(o.memHandle.memHandle);
+    if (!p || p->team || offset % kGranularity != 0 || offset > p->size || size > p->size - offset) return CUDA_ERROR_INVALID_VALUE;
     ++p->references;  // the program may release it before the stream gets there
     CUctx_st* context = use.context;
     ANYWARP_TRY(api(use.stream->task([=](Result) {

@@ -21,6 +21,8 @@ CUresult memGetAllocationPropertiesFromHandle(CUmemAllocationProp* properties, C
 CUresult memRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void* address);
 CUresult memMapArrayAsync(CUarrayMapInfo* operations, unsigned count, CUstream stream);
 
+constexpr std::size_t kGranularity = std::size_t{2} << 20;  // bytes, of addresses and of memory; what a GPU has
+
 // Gives back reserved addresses with whatever is mapped there.
 CUresult unmap_and_free(CUdeviceptr address, std::size_t size);
 

@@ -481,6 +481,12 @@ std::vector<StreamRef> Context::streams() const {
   return result;
 }
 
+bool Context::is_idle() const {
+  const std::lock_guard lock(mutex_);
+  const auto done = [](const StreamRef& s) { return s->completed() >= s->submitted(); };
+  return done(legacy_) && std::all_of(streams_.begin(), streams_.end(), done);
+}
+
 Result Context::synchronize() {
   const Waiting waiting(*this);
   std::vector<StreamRef> all;

@@ -172,6 +172,7 @@ class Context {
   void forget(const StreamRef& stream);
   std::vector<StreamRef> streams() const;
 
+  bool is_idle() const;  // nothing that was enqueued is left
   // Waits for all streams, and flushes the device's printf.
   Result synchronize();
 
