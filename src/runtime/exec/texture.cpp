@@ -9,6 +9,7 @@
 
 #include "fault.h"
 #include "narrow_floats.h"
+#include "texture_warp.h"
 
 namespace anywarp {
 namespace {
@@ -439,6 +440,22 @@ std::uint32_t query(const Texture& t, Word op, const Lane& lane) {
   }
 }
 
+// Fewer are done one by one.
+constexpr int kFewLanes = 3;
+
+// All lanes from one texture, in one of the forms of texture_warp.h.
+template <typename TextureOf>
+bool fetch_together(Word op, std::uint32_t lanes, const std::uint64_t* handles, const std::uint32_t* operands, std::uint32_t* results,
+                    const TextureOf& texture_of) {
+  if (op.kind() != kSample || op.geometry() > k3d || op.type() == 2 || op.compares_depth()) return false;
+  const auto first = static_cast<std::uint32_t>(std::countr_zero(lanes));
+  for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1)
+    if (handles[std::countr_zero(rest)] != handles[first]) return false;
+  const Texture& t = texture_of(first);
+  if (t.levels > 1 && op.level() != kImplicit && op.level() != kBase) return false;
+  return fetch_warp(t, {lanes, static_cast<int>(op.geometry()) + 1, op.has_float_coordinates(), operands, results});
+}
+
 [[noreturn]] void fail(std::uintptr_t pc, std::uint32_t lane, std::uint64_t detail) {
   Fault fault;
   fault.cause = Fault::Cause::trap;
@@ -465,13 +482,17 @@ void service_texture(const abi::Launch*, abi::Cta*, std::uint32_t lanes, std::ui
   static_assert(kSlots * 32 * 4 == 1920);
   const auto pc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)) - 1;
   const Word op{operation};
-  for (; lanes != 0; lanes &= lanes - 1) {
-    const auto number = static_cast<std::uint32_t>(std::countr_zero(lanes));
+  const auto texture_of = [&](std::uint32_t number) -> const Texture& {
     const auto* object = reinterpret_cast<const Texture*>(handles[number]);
     // A texture reference: a module's variable that holds the handle, 0 while it is bound to nothing.
     if (object != nullptr && handles[number] % 8 == 0 && object->magic != abi::kTextureMagic) object = reinterpret_cast<const Texture*>(object->magic);
     if (object == nullptr || reinterpret_cast<std::uintptr_t>(object) % 8 != 0 || object->magic != abi::kTextureMagic) fail(pc, number, handles[number]);
-    const Texture& t = *object;
+    return *object;
+  };
+  if (std::popcount(lanes) >= kFewLanes && fetch_together(op, lanes, handles, operands, results, texture_of)) return;
+  for (; lanes != 0; lanes &= lanes - 1) {
+    const auto number = static_cast<std::uint32_t>(std::countr_zero(lanes));
+    const Texture& t = texture_of(number);
     const Lane lane{operands + number};
     switch (op.kind()) {
       case kSample: write_texel(op, lane, sample(t, op, lane), results + number); break;
