@@ -3,6 +3,7 @@
     <package>/_runtime/lib        libcuda.so.1, libcudart.so.*: on the loader's search path of every program under `anywarp run`;
                                   libanywarp-redirect.so, its audit library
     <package>/_runtime/bin        programs that clients start (a stand-in for ptxas)
+    <package>/_runtime/path       a stand-in for nvidia-smi, on the PATH of every program under `anywarp run`
     <package>/_runtime/standins   libraries for one client that do next to nothing (src/runtime/standins/README.md); never on a search path
 
 Standard library only and quick to import: `anywarp run` and `import anywarp.auto` stand on it.
@@ -70,6 +71,12 @@ def standin(name: str) -> str | None:
 def program(name: str) -> str | None:
     """The path of a program that clients start, if it was built."""
     path = os.path.join(root(), "bin", name)
+    return path if os.path.exists(path) else None
+
+
+def path_dir() -> str | None:
+    """The folder with programs that are looked for on the PATH, if it was built."""
+    path = os.path.join(root(), "path")
     return path if os.path.exists(path) else None
 
 

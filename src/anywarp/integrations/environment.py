@@ -28,6 +28,8 @@ def variables(current: Mapping[str, str]) -> dict[str, str]:
         # Python programs of any environment: sitecustomize.py there prepares client packages as they are imported.
         "PYTHONPATH": prepend(runtime_paths.startup_dir(), current.get("PYTHONPATH")),
     }
+    if programs := runtime_paths.path_dir():
+        result["PATH"] = prepend(programs, current.get("PATH", os.defpath))
     if redirect := runtime_paths.redirect():
         # Programs and extension modules with the CUDA runtime linked in statically (src/runtime/redirect).
         result["LD_AUDIT"] = prepend(redirect, current.get("LD_AUDIT"))

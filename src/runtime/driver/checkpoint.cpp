@@ -17,12 +17,14 @@
 #include "driver/context.h"
 #include "driver/device.h"
 #include "driver/initialization.h"
+#include "driver/memory.h"
 #include "exec/futex.h"
 
 namespace anywarp::driver {
 namespace {
 
-enum class Operation : std::uint32_t { state, thread, lock, checkpoint, restore, unlock };
+// `usage` is what monitoring programs ask (src/anywarp/cli/smi.py has the other end).
+enum class Operation : std::uint32_t { state, thread, lock, checkpoint, restore, unlock, usage };
 
 constexpr std::uint32_t kMostPairs = memory::Arena::kMaxDevices;
 struct Request {
@@ -33,6 +35,7 @@ struct Request {
 struct Reply {
   CUresult result;
   std::int32_t value;
+  std::uint64_t used[kMostPairs];  // usage: bytes by device
 };
 
 std::mutex g_mutex;  // guards the state, but for those who only look
@@ -147,16 +150,25 @@ CUresult restore_process(const Request& r) {
 }
 
 Reply carry_out(const Request& r) {
-  if (g_server.load() == 0) return {CUDA_ERROR_NOT_INITIALIZED, 0};
+  if (g_server.load() == 0) return {CUDA_ERROR_NOT_INITIALIZED, 0, {}};
   switch (r.operation) {
-    case Operation::state: return {CUDA_SUCCESS, static_cast<std::int32_t>(g_process.load())};
-    case Operation::thread: return {CUDA_SUCCESS, g_server.load()};
-    case Operation::lock: return {lock_process(r.timeout_ms), 0};
-    case Operation::checkpoint: return {move_state(CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_CHECKPOINTED), 0};
-    case Operation::restore: return {restore_process(r), 0};
-    case Operation::unlock: return {unlock_process(), 0};
+    case Operation::state: return {CUDA_SUCCESS, static_cast<std::int32_t>(g_process.load()), {}};
+    case Operation::thread: return {CUDA_SUCCESS, g_server.load(), {}};
+    case Operation::lock: return {lock_process(r.timeout_ms), 0, {}};
+    case Operation::checkpoint: return {move_state(CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_CHECKPOINTED), 0, {}};
+    case Operation::restore: return {restore_process(r), 0, {}};
+    case Operation::unlock: return {unlock_process(), 0, {}};
+    case Operation::usage: {
+      Reply reply{CUDA_SUCCESS, device_count(), {}};
+      for (int d = 0; d < reply.value; ++d) {
+        std::size_t free = 0, total = 0;
+        arena().info(d, &free, &total);
+        reply.used[d] = total - free;
+      }
+      return reply;
+    }
   }
-  return {CUDA_ERROR_INVALID_VALUE, 0};
+  return {CUDA_ERROR_INVALID_VALUE, 0, {}};
 }
 
 // ---- Between processes
@@ -195,7 +207,7 @@ void* serve(void* argument) {
 
 CUresult ask(int process, const Request& request, std::int32_t* value = nullptr) {
   if (process <= 0) return CUDA_ERROR_INVALID_VALUE;
-  Reply reply{CUDA_ERROR_NOT_INITIALIZED, 0};
+  Reply reply{CUDA_ERROR_NOT_INITIALIZED, 0, {}};
   if (process == getpid()) {
     reply = carry_out(request);
   } else {
