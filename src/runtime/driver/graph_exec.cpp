@@ -309,6 +309,7 @@ CUresult graphLaunch(CUgraphExec exec, CUstream stream) {
   if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   ANYWARP_TRY(begin_allocations(*exec));
   for (const CUgraphExec_st::Step& step : exec->steps) ANYWARP_TRY(assign_defaults(step.work, *use.stream));
+  const Stream::Hold hold(*use.stream);
   for (const CUgraphExec_st::Step& step : exec->steps) {
     if (step.enabled) ANYWARP_TRY(enqueue(step.work, *use.stream));
   }

@@ -240,6 +240,23 @@ Result Stream::enqueue(Item* raw) {
   return Result::success;
 }
 
+Stream::Hold::Hold(Stream& stream) : stream_(stream) {
+  const std::lock_guard lock(stream_.mutex_);
+  if (stream_.first_ != nullptr || stream_.state_.load(std::memory_order_relaxed) != idle) return;
+  stream_.state_.store(owned, std::memory_order_release);
+  held_ = true;
+}
+
+Stream::Hold::~Hold() {
+  if (!held_) return;
+  {
+    const std::lock_guard lock(stream_.mutex_);
+    stream_.state_.store(stream_.first_ == nullptr ? idle : queued, std::memory_order_release);
+    if (stream_.first_ == nullptr) return;
+  }
+  stream_.context_.engine().pool().submit(stream_.shared_from_this());
+}
+
 void Stream::complete(Item* item) {
   const std::uint64_t position = item->position;
   {

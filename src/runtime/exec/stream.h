@@ -111,6 +111,20 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Result synchronize();
   Result synchronize(std::uint64_t position);
 
+  // While it lives, an idle stream only takes work: whoever enqueues much at once is not disturbed by threads that execute it already (each
+  // item would go from one core's cache to another's). Nothing may wait for the stream meanwhile.
+  class Hold {
+   public:
+    explicit Hold(Stream& stream);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    Stream& stream_;
+    bool held_ = false;
+  };
+
   std::uint64_t submitted() const { return submitted_.load(std::memory_order_acquire); }
   std::uint64_t completed() const { return completed_.load(std::memory_order_acquire); }
 
