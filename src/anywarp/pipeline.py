@@ -23,7 +23,7 @@ from anywarp.ir.build import build
 from anywarp.ir.printer import print_function
 from anywarp.isa import manual
 from anywarp.lower.kernel import Lowered, lower
-from anywarp.ptx import device_runtime, tree
+from anywarp.ptx import device_runtime, math_library, tree
 from anywarp.transform.fold_known_numbers import fold_known_numbers
 
 STAGES = ("image", "ptx", "ir", "analyses", "llvm", "llvm-opt", "asm")
@@ -48,6 +48,7 @@ def read_module(text: str) -> tree.Module:
     """Parses and verifies PTX. Raises ptx.PtxError."""
     module = ptx.parse(text)
     device_runtime.define_missing(module)
+    math_library.define_missing(module)
     ptx.verify(module)
     _check_mnemonics(module)
     return module

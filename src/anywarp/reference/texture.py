@@ -284,7 +284,7 @@ def surface_address(memory: Access, handle: int, geometry: str, at: Sequence[int
 
 def has_signed_integers(memory: Access, handle: int) -> bool:
     """Whether a surface's channels are signed integers."""
-    return Texture.of(memory, handle).get("format") in (8, 9, 10)
+    return Texture.at(memory, handle).get("format") in (8, 9, 10)
 
 
 def store_formatted(memory: Access, handle: int, geometry: str, at: Sequence[int], values: Sequence[int], clamp: str) -> None:
