@@ -124,7 +124,7 @@ struct SourceFile {
   struct stat info;
 };
 
-// Adds the `.py` files of an open directory, which it closes. Entry by entry and by descriptor: a new process waits for this before its
+// Adds the `.py` and `.ptx` files of an open directory, which it closes. Entry by entry and by descriptor: a new process waits for this before its
 // first kernel, and std::filesystem takes twice as long.
 void add_sources(int directory, const std::string& path, std::vector<SourceFile>* out) {
   DIR* entries = fdopendir(directory);
@@ -137,7 +137,7 @@ void add_sources(int directory, const std::string& path, std::vector<SourceFile>
     if (name[0] == '.' || name == "__pycache__") continue;
     // The compiler imports nothing of these.
     const bool is_apart = name == "api" || name == "cli" || name == "integrations" || name == "toolchain" || name == "_runtime";
-    if (name.size() > 3 && name.substr(name.size() - 3) == ".py") {
+    if (name.ends_with(".py") || name.ends_with(".ptx")) {
       SourceFile file{path + "/" + entry->d_name, {}};
       if (fstatat(directory, entry->d_name, &file.info, 0) == 0) out->push_back(std::move(file));
     } else if ((entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) && !(path.empty() && is_apart)) {
