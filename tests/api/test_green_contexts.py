@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ctypes import byref, c_int, c_uint, c_ulonglong, c_void_p
 from typing import Any
 
@@ -141,3 +141,43 @@ def test_other_resources(primary: Driver) -> None:
     cuda.check(cuda.cuGreenCtxGetDevResource(green, byref(queue), SM))
     cuda.check(cuda.cuGreenCtxDestroy(green))
     assert ctypes.sizeof(queue) == 144
+
+
+def test_its_streams_together_use_no_more_threads(program: Callable[..., str]) -> None:
+    """Each CTA counts itself in, notes how many are in, stays for a while and counts itself out."""
+    out = program(
+        """
+from ctypes import *
+context, green, description, whole, streams = c_void_p(), c_void_p(), c_void_p(), cuda.types["CUdevResource"](), []
+check(cuda.cuInit(0)); check(cuda.cuDevicePrimaryCtxRetain(byref(context), 0)); check(cuda.cuCtxSetCurrent(context))
+check(cuda.cuDeviceGetDevResource(0, byref(whole), 1))
+part, count = (cuda.types["CUdevResource"] * 1)(), c_uint(1)
+check(cuda.cuDevSmResourceSplitByCount(part, byref(count), byref(whole), None, 0, 2))
+check(cuda.cuDevResourceGenerateDesc(byref(description), part, 1)); check(cuda.cuGreenCtxCreate(byref(green), description, 0, 1))
+text = '''.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry k(.param .u64 a) { .reg .b64 %a; .reg .b64 %t<3>; .reg .b32 %r<2>; .reg .pred %p;
+  ld.param.u64 %a, [a]; atom.global.add.u32 %r0, [%a], 1; add.u32 %r0, %r0, 1; red.global.max.u32 [%a+4], %r0; red.global.add.u32 [%a+8], 1;
+  mov.u64 %t0, %globaltimer;
+  AGAIN: mov.u64 %t1, %globaltimer; sub.u64 %t2, %t1, %t0; setp.lt.u64 %p, %t2, 300000; @%p bra AGAIN;
+  red.global.add.u32 [%a], -1; ret; }'''
+module, function, address = c_void_p(), c_void_p(), c_ulonglong()
+check(cuda.cuModuleLoadData(byref(module), text.encode())); check(cuda.cuModuleGetFunction(byref(function), module, b"k"))
+check(cuda.cuMemAlloc_v2(byref(address), 12))
+for limited in (True, False):
+    check(cuda.cuMemsetD8_v2(address, 0, 12)); check(cuda.cuCtxSynchronize())
+    for _ in range(3):
+        stream = c_void_p()
+        check(cuda.cuGreenCtxStreamCreate(byref(stream), green, 1, 0) if limited else cuda.cuStreamCreate(byref(stream), 1))
+        for _ in range(3):
+            check(cuda.cuLaunchKernel(function, 40, 1, 1, 1, 1, 1, 0, stream, (c_void_p * 1)(addressof(address)), None))
+    check(cuda.cuCtxSynchronize())
+    result = (c_uint * 3)(); check(cuda.cuMemcpyDtoH_v2(result, address, 12))
+    assert result[0] == 0 and result[2] == 360, list(result)
+    print(result[1])
+""",
+        ANYWARP_NUM_THREADS="4",
+    )
+    limited, unlimited = (int(line) for line in out.split())
+    assert limited <= 2 < unlimited

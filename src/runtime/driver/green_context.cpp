@@ -7,6 +7,7 @@
 #include "driver/primary_context.h"
 #include "driver/stream.h"
 #include "driver/stream_capture.h"
+#include "exec/item.h"
 
 namespace anywarp::driver {
 namespace {
@@ -170,6 +171,11 @@ CUresult greenCtxCreate(CUgreenCtx* green, CUdevResourceDesc description, CUdevi
   made->device = device;
   made->id = next_context_id();
   made->resources = description->resources;
+  const int threads = made->primary->engine->engine().pool().threads(), sms = find_device(device)->sm_count;
+  for (const CUdevResource& r : made->resources) {
+    if (r.type != CU_DEV_RESOURCE_TYPE_SM || static_cast<int>(r.sm.smCount) >= sms) continue;
+    made->quota = std::make_shared<Quota>(std::max(1, static_cast<int>(r.sm.smCount) * threads / sms));
+  }
   made->stand_in = new CUctx_st;
   made->stand_in->device = device;
   made->stand_in->id = made->id;

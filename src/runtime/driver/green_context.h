@@ -1,5 +1,5 @@
-// Manual: green contexts. A green context is the device's primary context with a part of its multiprocessors. The parts are counted and kept apart,
-// so that programs can plan with them; that a part's streams use no more of the processor than that is left to the pool.
+// Manual: green contexts. A green context is the device's primary context with a part of its multiprocessors: so many threads at once work on the
+// kernels of its streams, together (exec/item.h, Quota). Kernels that wait for others count only while they run.
 #pragma once
 
 #include <set>
@@ -14,6 +14,7 @@ struct CUgreenCtx_st : anywarp::driver::TypeStable<CUgreenCtx_st> {
   CUctx_st* primary = nullptr;     // retained
   CUctx_st* stand_in = nullptr;    // for cuCtxFromGreenCtx; never freed, as contexts are
   std::vector<CUdevResource> resources;
+  std::shared_ptr<anywarp::Quota> quota;  // of threads; null: all
 };
 
 struct CUdevResourceDesc_st {

@@ -78,6 +78,7 @@ CUresult streamCreateWithPriority(CUstream* stream, unsigned flags, int priority
   made->priority = std::clamp(priority, kGreatestPriority, kLeastPriority);
   made->stream = context->engine->create_stream(
       flags & CU_STREAM_NON_BLOCKING ? Stream::Type::non_blocking : Stream::Type::blocking, made->priority);
+  if (made->green) made->stream->limit(made->green->quota);
   const std::lock_guard lock(context->mutex);
   context->streams.insert(made.get());
   *stream = made.release();

@@ -1,5 +1,6 @@
 #include "grid.h"
 
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -255,8 +256,11 @@ void Grid::measure(std::uint64_t ns, std::uint64_t ctas) {
 
 Item::Progress Grid::run(Hand& hand) {
   if (context_->is_abandoned()) return Progress::done;
+  if (!enter()) {  // others of its quota work
+    sched_yield();
+    return Progress::later;
+  }
   limits_.deadline_ns = watchdog_deadline();
-  hands.store(1, std::memory_order_relaxed);
   const bool small = cta_ns_ != 0 && cta_ns_ * ctas_ < kSpreadNs;
   if (units > 1 && most_hands > 1 && (!small || may_spin_)) hand.pool.publish(*this, most_hands - 1);
   return work(hand) ? Progress::done : Progress::working;
@@ -340,7 +344,7 @@ bool Grid::work_straight(Hand& hand) {
     }
   }
   if (resident != nullptr) hand.give(std::move(resident));
-  hands.fetch_sub(1, std::memory_order_relaxed);
+  leave();
   return last;
 }
 
@@ -377,7 +381,7 @@ bool Grid::work_stepped(Hand& hand) {
     if (!cooperative_) break;
   }
   if (team != nullptr) team->give_back(hand);
-  hands.fetch_sub(1, std::memory_order_relaxed);
+  leave();
   return last;
 }
 
@@ -425,7 +429,7 @@ bool Grid::widen(Hand& hand, bool* finished) {
   for (const auto& team : hand.waiting) held += &team->grid() == this ? 1 : 0;
   if (held >= std::max<std::size_t>(16, kMostTeams / static_cast<std::size_t>(hand.pool.threads())) && !cooperative_) return false;
   if (exhausted()) return false;
-  hands.fetch_add(1, std::memory_order_relaxed);
+  if (!enter()) return false;
   *finished = work_stepped(hand);
   return true;
 }

@@ -74,6 +74,19 @@ Ref<T> make_item(A&&... arguments) {
   return Ref<T>(new T(std::forward<A>(arguments)...), true);
 }
 
+// How many threads may work at once on the jobs of a part of a device (a green context).
+struct Quota {
+  explicit Quota(int most) : most(most) {}
+  const int most;
+  std::atomic<int> used{0};
+  bool take() {
+    int n = used.load(std::memory_order_relaxed);
+    while (n < most)
+      if (used.compare_exchange_weak(n, n + 1, std::memory_order_relaxed)) return true;
+    return false;
+  }
+};
+
 // Units 0 to units-1, claimed in increasing order by any number of hands. `left` counts units that are not finished; who brings
 // it to zero finishes the job.
 class Job : public Item {
@@ -81,6 +94,7 @@ class Job : public Item {
   std::uint64_t units = 0;
   int most_hands = 1;  // hands that may work on it at once
   std::atomic<int> hands{0};
+  std::shared_ptr<Quota> quota;  // if they are also limited together with others' hands
   std::atomic<bool> published{false};  // in the pool's list
   std::atomic<bool> cancelled{false};
 
@@ -88,6 +102,17 @@ class Job : public Item {
   virtual bool work(Hand& hand) = 0;
   // Called once, by whoever finished it, before the item is complete.
   virtual void finished() {}
+
+  // A hand begins to work on the job, if there is room for one more, and stops.
+  bool enter() {
+    if (hands.load(std::memory_order_relaxed) >= most_hands || (quota != nullptr && !quota->take())) return false;
+    hands.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  void leave() {
+    hands.fetch_sub(1, std::memory_order_relaxed);
+    if (quota != nullptr) quota->used.fetch_sub(1, std::memory_order_relaxed);
+  }
 
   bool exhausted() const { return next_.load(std::memory_order_relaxed) >= units; }
   std::uint64_t remaining() const {

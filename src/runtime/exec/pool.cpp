@@ -148,10 +148,7 @@ Ref<Job> Pool::join() {
       job_count_.fetch_sub(1, std::memory_order_relaxed);
       continue;
     }
-    if (job.hands.load(std::memory_order_relaxed) < job.most_hands) {
-      job.hands.fetch_add(1, std::memory_order_relaxed);
-      return jobs_[i];
-    }
+    if (job.enter()) return jobs_[i];
     ++i;
   }
   return {};
@@ -204,7 +201,7 @@ void Pool::idle() {
   if (queued_.load(std::memory_order_seq_cst) > 0 || orphan_count_.load(std::memory_order_seq_cst) > 0 || stopping_.load()) return;
   if (job_count_.load(std::memory_order_seq_cst) > 0) {
     if (Ref<Job> job = join()) {
-      job->hands.fetch_sub(1, std::memory_order_relaxed);
+      job->leave();
       return;
     }
   }

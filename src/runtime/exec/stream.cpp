@@ -309,6 +309,10 @@ Result Stream::launch(Kernel& kernel, const LaunchShape& shape, const Arguments&
   if (const Result r = context_.status(); r != Result::success) return r;
   Ref<Grid> grid;
   if (const Result r = Grid::make(context_, kernel, shape, arguments, &grid, log); r != Result::success) return r;
+  if (quota_ != nullptr) {
+    grid->quota = quota_;
+    grid->most_hands = std::min(grid->most_hands, quota_->most);
+  }
   return enqueue(grid.release());
 }
 

@@ -27,6 +27,7 @@ class Engine;
 class Kernel;
 class Stream;
 struct Item;
+struct Quota;
 
 using StreamRef = std::shared_ptr<Stream>;
 
@@ -93,6 +94,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Context& context() const { return context_; }
   Type type() const { return type_; }
   int priority() const { return priority_; }
+  // Kernels of this stream are limited to the quota's threads. Before the first of them.
+  void limit(std::shared_ptr<Quota> quota) { quota_ = std::move(quota); }
   std::uint64_t id() const { return id_; }  // cuStreamGetId
 
   Result launch(Kernel& kernel, const LaunchShape& shape, const Arguments& arguments, std::string* log = nullptr);
@@ -158,6 +161,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   StreamRef parked_on_;  // while `parked`: what it waits for
   std::uint64_t parked_position_ = 0;
   std::atomic<bool> forgotten_{false};
+  std::shared_ptr<Quota> quota_;
   enum State : std::uint32_t { idle, queued, owned, parked };
   std::atomic<std::uint32_t> state_{idle};
   std::atomic<std::uint64_t> submitted_{0};
