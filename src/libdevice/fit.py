@@ -123,6 +123,8 @@ POLYNOMIALS: list[tuple[str, Function, mp.mpf, mp.mpf, int]] = [
     ("atan_rest", atan_rest, mp.mpf(0), TAN_EIGHTH, 11),
     ("erf_even", erf_even, mp.mpf(0), mp.mpf("1.001"), 15),
     ("erfcx_scaled", erfcx_scaled, mp.mpf("-0.8"), mp.mpf(1), 26),
+    ("erf_short", erf_even, mp.mpf(0), mp.mpf("1.001"), 8),
+    ("erfcx_short", erfcx_scaled, mp.mpf("-0.8"), mp.mpf("0.51"), 12),
     ("gamma_one", lambda f: mp.gamma(1 + f), mp.mpf(0), mp.mpf(1), 23),
     ("lgamma_two", removable(lambda u: mp.loggamma(2 + u) / u, lambda u: 1 - mp.euler), mp.mpf("-0.501"), mp.mpf("0.501"), 24),
     ("lgamma_middle", lambda u: mp.loggamma(mp.mpf("1.5") + u), mp.mpf("-0.3"), mp.mpf("0.3"), 19),

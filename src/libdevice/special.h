@@ -106,8 +106,24 @@ double NV(normcdfinv)(double y) {
   double result = 0.0 - SQRT_2 * erfcinv_of(2.0 * y);
   return y < 0.0 || y > 1.0 ? NAN_D : result;
 }
-float NV(erff)(float x) { return (float)NV(erf)((double)x); }
-float NV(erfcf)(float x) { return (float)NV(erfc)((double)x); }
+// Single precision: the same with shorter polynomials; erfc underflows from 10.1 on.
+INLINE double erfc_short(double x) {  // 0.5 <= x <= 12
+  double t = (x - 4.0) / (x + 4.0);
+  return exp_short_of(-x * x, INV_LN2, LN2_TOP, LN2_REST, 1.0) * POLY(erfcx_short, t) / fma_(2.0, x, 1.0);
+}
+float NV(erff)(float x) {
+  double d = x, a = abs_(d), m = min_(max_(a, 1.0), 6.0), s = min_(a, 1.0);
+  double large = 1.0 - erfc_short(m), small = s * POLY(erf_short, s * s);
+  float result = (float)with_sign(a < 1.0 ? small : large, d);
+  return x != x ? x : result;
+}
+float NV(erfcf)(float x) {
+  double d = x, a = abs_(d), s = min_(max_(d, -0.5), 0.5);
+  double tail = erfc_short(min_(max_(a, 0.5), 12.0));
+  double result = d < 0.0 ? 2.0 - tail : tail;
+  result = a < 0.5 ? fma_(-s, POLY(erf_short, s * s), 1.0) : result;
+  return x != x ? x : (float)result;
+}
 float NV(erfcxf)(float x) { return (float)NV(erfcx)((double)x); }
 float NV(erfinvf)(float x) { return (float)NV(erfinv)((double)x); }
 float NV(erfcinvf)(float x) { return (float)NV(erfcinv)((double)x); }
