@@ -234,8 +234,8 @@ def some_lane(w: WarpEmitter, mask: V) -> V:
 def equal_lanes(w: WarpEmitter, a: V, lanes: V) -> V:
     """For each lane, the mask of those of `lanes` (one i32) that hold the same value of `a` (32 lanes).
 
-    One round for each distinct value: compare all lanes with the lowest that is left. All equal is one round, which is the usual case. What
-    two rounds leave over, all lanes are compared with each lane: 32 distinct values take 60 ns so, and took 400 in rounds."""
+    One round for each distinct value: compare all lanes with the lowest that is left. All equal is one round, the usual case. What two
+    rounds leave over, all lanes are compared with each lane: 32 distinct values take 60 ns so, and took 400 in rounds."""
     name = f"anywarp.match.{a.elem}"
 
     def text() -> str:
