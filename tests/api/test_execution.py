@@ -149,6 +149,36 @@ def test_dynamic_shared_memory(cuda: Driver) -> None:
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuFuncSetAttribute(reverse, most, 1 << 20))
 
 
+def test_shared_memory_modes(cuda: Driver) -> None:
+    """CUDA 13.3's way to more than 48 KiB: a mode of the function or of one launch, which wins."""
+    reverse = cuda.function(cuda.module(SHARED), "reverse")
+    argument = c_ulonglong(cuda.upload(bytes(256)))
+    most = c_int()
+    cuda.check(cuda.cuDeviceGetAttribute(byref(most), cuda.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, 0))
+    config, attribute = cuda.new("CUlaunchConfig"), cuda.new("CUlaunchAttribute")
+    config.gridDimX, config.gridDimY, config.gridDimZ = 1, 1, 1
+    config.blockDimX, config.blockDimY, config.blockDimZ = 64, 1, 1
+    config.attrs, config.numAttrs = ctypes.cast(ctypes.pointer(attribute), c_void_p), 1
+    attribute.id = cuda.CU_LAUNCH_ATTRIBUTE_SHARED_MEMORY_MODE
+
+    def launch(mode: str, size: int) -> str:
+        config.sharedMemBytes = size
+        attribute.value.sharedMemoryMode = cuda.values[f"CU_SHARED_MEMORY_MODE_{mode}"]
+        pointers = (c_void_p * 1)(ctypes.addressof(argument))
+        return cuda.name_of(cuda.cuLaunchKernelEx(byref(config), reverse, pointers, None))
+
+    limit = 48 * 1024
+    assert launch("DEFAULT", most.value) == "CUDA_ERROR_INVALID_VALUE"
+    assert launch("ALLOW_NON_PORTABLE", most.value) == "CUDA_SUCCESS"
+    assert launch("ALLOW_NON_PORTABLE", most.value + 1) == "CUDA_ERROR_INVALID_VALUE"
+    set_mode = cuda.CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE
+    cuda.check(cuda.cuFuncSetAttribute(reverse, set_mode, cuda.CU_SHARED_MEMORY_MODE_ALLOW_OVERSIZED_SHARED_MEMORY))
+    assert launch("DEFAULT", most.value) == "CUDA_SUCCESS"
+    assert launch("REQUIRE_PORTABLE", limit) == "CUDA_SUCCESS"
+    assert launch("REQUIRE_PORTABLE", limit + 1) == "CUDA_ERROR_INVALID_VALUE"
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuFuncSetAttribute(reverse, set_mode, 5))
+
+
 def test_function_attributes(cuda: Driver, add: int) -> None:
     def get(name: str, function: int = add) -> int:
         value = c_int(-7)

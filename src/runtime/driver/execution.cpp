@@ -21,6 +21,17 @@ int target_version(const std::string& target) {
   return version;
 }
 
+// Bytes of dynamic shared memory that a launch may ask for. `mode` is a CUsharedMemoryMode (CUDA 13.3 and later): the launch's own, else
+// the function's. Oversized memory (8 KiB of L1 are left) is no more than what the device has anyway.
+int allowed_shared(const CUfunc_st& function, int mode, const Device& device) {
+  if (mode == CU_SHARED_MEMORY_MODE_DEFAULT) mode = function.attributes[CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE];
+  switch (mode) {
+    case CU_SHARED_MEMORY_MODE_DEFAULT: return std::max(function.max_dynamic_shared.load(), kDefaultDynamicShared);
+    case CU_SHARED_MEMORY_MODE_REQUIRE_PORTABLE: return device.attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK);
+    default: return device.attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+  }
+}
+
 CUresult check_shape(const CUfunc_st& function, const LaunchShape& s, const Device& device) {
   const auto limit = [&](CUdevice_attribute first, int axis) { return static_cast<unsigned>(device.attributes[first + axis]); };
   for (int axis = 0; axis < 3; ++axis) {
@@ -28,8 +39,7 @@ CUresult check_shape(const CUfunc_st& function, const LaunchShape& s, const Devi
     if (s.grid[axis] > limit(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X, axis)) return CUDA_ERROR_INVALID_VALUE;
     if (s.block[axis] > limit(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X, axis)) return CUDA_ERROR_INVALID_VALUE;
   }
-  const int allowed = function.max_dynamic_shared;
-  if (s.dynamic_shared > static_cast<unsigned>(std::max(allowed, kDefaultDynamicShared))) return CUDA_ERROR_INVALID_VALUE;
+  if (s.dynamic_shared > static_cast<unsigned>(allowed_shared(function, s.shared_mode, device))) return CUDA_ERROR_INVALID_VALUE;
   return CUDA_SUCCESS;
 }
 
@@ -136,7 +146,8 @@ CUresult funcSetAttribute(CUfunction handle, CUfunction_attribute attribute, int
     case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
     case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
     case CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE:
-      if (value < 0) return CUDA_ERROR_INVALID_VALUE;
+      if (value < 0 || (attribute == CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE && value > CU_SHARED_MEMORY_MODE_PREFER_OVERSIZED_SHARED_MEMORY))
+        return CUDA_ERROR_INVALID_VALUE;
       function->attributes[attribute] = value;
       return CUDA_SUCCESS;
     default: return CUDA_ERROR_INVALID_VALUE;
@@ -227,6 +238,10 @@ CUresult read_attributes(const CUlaunchAttribute* attributes, unsigned count, La
         }
         break;
       }
+      case CU_LAUNCH_ATTRIBUTE_SHARED_MEMORY_MODE:
+        if (v.sharedMemoryMode > CU_SHARED_MEMORY_MODE_PREFER_OVERSIZED_SHARED_MEMORY) return CUDA_ERROR_INVALID_VALUE;
+        shape->shared_mode = static_cast<int>(v.sharedMemoryMode);
+        break;
       default:
         // Priorities, policies and hints have no effect; events are recorded by the caller.
         if (attributes[i].id > CU_LAUNCH_ATTRIBUTE_SHARED_MEMORY_MODE) return CUDA_ERROR_INVALID_VALUE;

@@ -12,6 +12,7 @@ struct LaunchShape {
   std::uint32_t cluster[3] = {0, 0, 0};  // CTAs of a cluster; zeros: as the kernel declares
   std::uint32_t dynamic_shared = 0;      // bytes
   bool cooperative = false;              // all CTAs resident at once
+  int shared_mode = 0;                   // CUsharedMemoryMode; 0: the function's
 };
 
 // Either `pointers` (kernelParams: one pointer for each parameter) or `buffer` (CU_LAUNCH_PARAM_BUFFER_POINTER and _SIZE).
