@@ -90,7 +90,6 @@ def _synchronize() -> None:
 
 def _capability(device: int) -> tuple[int, int]:
     major, minor = ctypes.c_int(), ctypes.c_int()
-    _call("cuInit", 0)
     _call("cuDeviceComputeCapability", ctypes.byref(major), ctypes.byref(minor), device)
     return major.value, minor.value
 
@@ -103,7 +102,9 @@ def driver_class() -> Any:
         """CUDA kernels on CPU tensors."""
 
         def __init__(self) -> None:
-            # Not the base class's constructor: it takes devices and streams from torch.cuda once torch is imported.
+            # Not the base class's constructor: it takes devices and streams from torch.cuda once torch is imported, and torch.cuda
+            # initialises the driver.
+            _call("cuInit", 0)
             self.utils = CudaUtils()
             self.launcher_cls = CudaLauncher
             self.get_device_capability = _capability
