@@ -1,9 +1,10 @@
 """`python -m benchmarks.instructions [--only TEXT] [--slowest N] [--math]`: how many lanes a nanosecond of one core each instruction does.
 
-Every group of the instruction tests (`tests/isa/**/*.ptx`) whose instruction works on registers is compiled as the tests do it: a loop that
-loads 32 lanes of each operand from the cache, executes, stores the results. CPU time, the least of several rounds. What LLVM takes
-apart lane by lane stands out by a factor of ten or more against its neighbours. `--math`: functions of the math library in a kernel of their own, with
-what a C++ programmer writes for them beside it (`g++ -O3 -march=native`, and with `-ffast-math`, which calls glibc's vector functions).
+Every group of the instruction tests (`tests/isa/**/*.ptx`) whose instruction works on registers is compiled as the tests do it: a loop
+that loads 32 lanes of each operand from the cache, executes, stores the results. CPU time, the least of several rounds. What LLVM takes
+apart lane by lane stands out by a factor of ten or more against its neighbours. `--math`: functions of the math library in a kernel of
+their own, with what a C++ programmer writes for them beside it (`g++ -O3 -march=native`, and with `-ffast-math`, which calls glibc's
+vector functions).
 """
 
 from __future__ import annotations

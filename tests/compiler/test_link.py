@@ -43,3 +43,11 @@ def test_a_caller_may_expect_a_result_that_the_definition_does_not_have() -> Non
     for texts in ((PROGRAM.format(needed="nothing"), nothing), (nothing, PROGRAM.format(needed="nothing"))):
         module = pipeline.read_module(link([(f"input {i}", text) for i, text in enumerate(texts)]))
         assert module.functions["nothing"].body is not None
+
+
+def test_a_limit_of_registers_becomes_a_directive_of_every_entry() -> None:
+    text = ".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry k() .maxntid 64 { ret; }\n.visible .func f() { ret; }\n"
+    module = ptx.parse(link([("one", text)], 38))
+    assert module.functions["k"].directives["maxnreg"] == (38,)
+    assert "maxntid" in module.functions["k"].directives
+    assert "maxnreg" not in module.functions["f"].directives

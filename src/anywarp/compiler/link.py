@@ -62,10 +62,11 @@ def _is_device_runtime(text: str) -> bool:
     return any(name == "cudaGetParameterBufferV2" and linkage != "extern" for linkage, name in _FUNCTION.findall(text))
 
 
-def link(texts: list[tuple[str, str]]) -> str:
-    """The PTX text of the linked module. `texts`: (name, PTX) in the order in which they were added. Raises PtxError."""
+def link(texts: list[tuple[str, str]], most_registers: int = 0) -> str:
+    """The PTX text of the linked module. `texts`: (name, PTX) in the order in which they were added. `most_registers`: what entries may
+    have at most (they get `.maxnreg`), 0 for no limit. Raises PtxError."""
     texts = _without_device_runtime(texts)
-    if len(texts) == 1:
+    if len(texts) == 1 and not most_registers:
         return texts[0][1]
     modules = [(name, ptx.parse(text, name)) for name, text in texts]
     first = modules[0][1]
@@ -87,6 +88,10 @@ def link(texts: list[tuple[str, str]]) -> str:
         for alias, aliasee in module.aliases.items():
             if result.aliases.setdefault(alias, aliasee) != aliasee:
                 raise PtxError(f"alias {alias!r} is defined twice", 0, 0, name)
+    if most_registers:
+        for name, function in result.functions.items():
+            if function.kind == "entry" and function.body is not None:
+                result.functions[name] = replace(function, directives={**function.directives, "maxnreg": (most_registers,)})
     return ptx.print_module(result)
 
 

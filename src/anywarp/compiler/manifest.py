@@ -147,7 +147,7 @@ def estimated_registers(compiled: CompiledKernel) -> int:
         if declared:
             warps = -(-math.prod(_triple(declared)) // 32)
             limits.append(REGISTERS_OF_MULTIPROCESSOR // (32 * warps * blocks) // 8 * 8)
-    return max(16, min(8 * -(-(values // 4 + 10) // 8), *limits))
+    return max(16, min(8 * -(-(values // 3 + 8) // 8), *limits))
 
 
 def kernel_manifest(entry: str, compiled: CompiledKernel) -> bytes:

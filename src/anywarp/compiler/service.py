@@ -75,10 +75,10 @@ class Service:
         from anywarp.compiler import link
 
         inputs = [(reader.text(), reader.data()) for _ in range(reader.u32())]
-        capability = reader.u32()
+        capability, most_registers = reader.u32(), reader.u32()
         pair = (capability // 10, capability % 10)
         texts = [text for name, data in inputs for text in link.texts_of(name, data, pair)]
-        return Reply.IMAGE, _bytes(link.link(texts).encode())
+        return Reply.IMAGE, _bytes(link.link(texts, most_registers).encode())
 
 
 def _bytes(payload: bytes) -> bytes:

@@ -52,6 +52,7 @@ CUresult JitOptions::read(unsigned count, CUjit_option* options, void** values) 
         error_.given = &values[i];
         break;
       case CU_JIT_WALL_TIME: wall_time_ = &values[i]; break;
+      case CU_JIT_MAX_REGISTERS: most_registers_ = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(values[i])); break;
       default:
         if (options[i] >= CU_JIT_NUM_OPTIONS) return CUDA_ERROR_INVALID_VALUE;
         break;  // the others choose among kinds of machine code, or are hints

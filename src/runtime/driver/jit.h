@@ -11,6 +11,9 @@ namespace anywarp::driver {
 class JitOptions {
  public:
   CUresult read(unsigned count, CUjit_option* options, void** values);
+
+  // Registers a thread that kernels may report at most (CU_JIT_MAX_REGISTERS); 0: no limit.
+  std::uint32_t most_registers() const { return most_registers_; }
   // `log`: what the compiler said; it goes to the error log if `failed`, else to the information log.
   void finish(const std::string& log, bool failed);
 
@@ -23,6 +26,7 @@ class JitOptions {
   };
   Log info_, error_;
   void** wall_time_ = nullptr;
+  std::uint32_t most_registers_ = 0;
   std::chrono::steady_clock::time_point start_;
 };
 

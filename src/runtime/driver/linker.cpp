@@ -58,7 +58,8 @@ CUresult linkComplete(CUlinkState state, void** image, size_t* size) {
   std::vector<std::pair<std::string, ByteSpan>> inputs(state->inputs.begin(), state->inputs.end());
   std::string log;
   const unsigned capability = find_device(state->context->device)->capability();
-  const CUresult result = api(state->context->engine->engine().compiler().link(inputs, capability, &state->image, &log));
+  CompilerClient& compiler = state->context->engine->engine().compiler();
+  const CUresult result = api(compiler.link(inputs, capability, state->options.most_registers(), &state->image, &log));
   state->options.finish(log, result != CUDA_SUCCESS);
   ANYWARP_TRY(result);
   const std::size_t bytes = state->image.size();

@@ -432,8 +432,8 @@ Result CompilerClient::compile(const Digest& digest, const Digest& key, std::str
   return request(protocol::Request::compile, w.data(), protocol::Reply::kernel, manifest, log);
 }
 
-Result CompilerClient::link(const std::vector<std::pair<std::string, ByteSpan>>& images, std::uint32_t capability, Bytes* image,
-                            std::string* log) {
+Result CompilerClient::link(const std::vector<std::pair<std::string, ByteSpan>>& images, std::uint32_t capability,
+                            std::uint32_t most_registers, Bytes* image, std::string* log) {
   Writer w;
   w.u32(static_cast<std::uint32_t>(images.size()));
   for (const auto& [name, data] : images) {
@@ -441,6 +441,7 @@ Result CompilerClient::link(const std::vector<std::pair<std::string, ByteSpan>>&
     w.bytes(data);
   }
   w.u32(capability);
+  w.u32(most_registers);
   return request(protocol::Request::link, w.data(), protocol::Reply::image, image, log);
 }
 

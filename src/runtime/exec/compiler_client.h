@@ -41,7 +41,8 @@ class CompilerClient {
   // not_found: the child does not hold the module (any more); load it again.
   Result compile(const Digest& digest, const Digest& key, std::string_view entry, std::string_view variant, Bytes* kernel_manifest,
                  std::string* log);
-  Result link(const std::vector<std::pair<std::string, ByteSpan>>& images, std::uint32_t capability, Bytes* image, std::string* log);
+  Result link(const std::vector<std::pair<std::string, ByteSpan>>& images, std::uint32_t capability, std::uint32_t most_registers,
+              Bytes* image, std::string* log);
   // Best effort; does not start a child.
   void unload(const Digest& digest);
 
