@@ -1,10 +1,9 @@
-"""Many threads, modules, streams and launches; kernels that never end; processes that end in odd ways. Scaled for a small machine:
-ANYWARP_TEST_SCALE=10 makes everything ten times as much.
+"""Many threads, modules, streams and launches; processes that end in odd ways; fork, exec and signals. Kernels that never end are in
+test_endless_kernels.py. Scaled for a small machine; `pytest -m full` runs ten times as much (10,000 modules).
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-SCALE = int(os.environ.get("ANYWARP_TEST_SCALE", "1"))
+SCALES = [1, pytest.param(10, marks=pytest.mark.full)]
+
+
+@pytest.fixture(autouse=True)
+def _full_only_if_asked(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("full") and "full" not in (request.config.getoption("-m") or ""):
+        pytest.skip("ten times as much takes minutes: pytest -m full")
+
 
 _BEGIN = """
 import gc, os, random, threading, time
@@ -41,7 +47,8 @@ def word(address):
 """
 
 
-def test_allocations_from_64_threads(program: Callable[..., str]) -> None:
+@pytest.mark.parametrize("scale", SCALES)
+def test_allocations_from_64_threads(program: Callable[..., str], scale: int) -> None:
     program(
         _BEGIN
         + f"""
@@ -51,7 +58,7 @@ def work(seed):
     if cuda.cuCtxSetCurrent(context): return errors.append("context")
     stream = c_void_p(); check(cuda.cuStreamCreate(byref(stream), 1))
     try:
-        for i in range({60 * SCALE}):
+        for i in range({60 * scale}):
             address, size, ordered = c_ulonglong(), choose.choice([1, 200, 5000, 70000, 3 << 20]), choose.random() < 0.5
             check(cuda.cuMemAllocAsync(byref(address), size, stream) if ordered else cuda.cuMemAlloc_v2(byref(address), size))
             check(cuda.cuMemsetD8Async(address, seed, size, stream))
@@ -78,7 +85,8 @@ assert used.value == 0 and free.value == total.value, (used.value, total.value -
     )
 
 
-def test_modules_come_and_go_without_growth(program: Callable[..., str]) -> None:
+@pytest.mark.parametrize("scale", SCALES)
+def test_modules_come_and_go_without_growth(program: Callable[..., str], scale: int) -> None:
     program(
         _BEGIN
         + f"""
@@ -88,9 +96,9 @@ def rounds(n):
         module = load(text); check(launch(entry(module, b"k"), address)); check(cuda.cuModuleUnload(module))
 rounds(100)
 before = resident()
-rounds({1000 * SCALE})
+rounds({1000 * scale})
 assert resident() - before < 4 << 20, resident() - before
-assert word(address) == {1000 * SCALE + 100}
+assert word(address) == {1000 * scale + 100}
 """
     )
 
@@ -130,8 +138,110 @@ assert word(counter) == {count}, word(counter)
     )
 
 
-def test_a_process_ends_though_its_kernel_does_not(program: Callable[..., str]) -> None:
-    program(_BEGIN + """check(launch(entry(load(ptx("k", SPIN)), b"k"), alloc(4))); time.sleep(0.2)""")
+def test_out_of_memory_of_the_device_and_of_the_machine(program: Callable[..., str]) -> None:
+    """An allocation beyond the device's size fails and changes nothing; one that the machine has no addresses for likewise."""
+    program(
+        _BEGIN
+        + """
+import resource
+free, total, address = c_size_t(), c_size_t(), c_ulonglong()
+check(cuda.cuMemGetInfo_v2(byref(free), byref(total)))
+assert error(cuda.cuMemAlloc_v2(byref(address), total.value + 1)) == "CUDA_ERROR_OUT_OF_MEMORY"
+assert error(cuda.cuMemAlloc_v2(byref(address), 1 << 62)) == "CUDA_ERROR_OUT_OF_MEMORY"
+held = [alloc(1 << 20) for _ in range(20)]
+function, counter = entry(load(ptx("k", INCREMENT)), b"k"), held[0]
+check(launch(function, counter)); check(cuda.cuCtxSynchronize())
+check(cuda.cuMemAlloc_v2(byref(address), free.value // 2))                 # addresses; memory comes with use
+assert error(cuda.cuMemAlloc_v2(byref(address), free.value // 2 + (64 << 20))) == "CUDA_ERROR_OUT_OF_MEMORY"
+resource.setrlimit(resource.RLIMIT_AS, (int(open("/proc/self/statm").read().split()[0]) * 4096 + (64 << 20),) * 2)
+host = c_void_p()
+assert error(cuda.cuMemAllocHost_v2(byref(host), 1 << 33)) in ("CUDA_ERROR_OUT_OF_MEMORY", "CUDA_SUCCESS")
+check(launch(function, counter)); assert word(counter) == 2               # and the driver still works
+"""
+    )
+
+
+def test_a_forked_process_is_told_and_its_parent_goes_on(program: Callable[..., str]) -> None:
+    program(
+        _BEGIN
+        + """
+function, counter = entry(load(ptx("k", INCREMENT)), b"k"), alloc(4)
+check(launch(function, counter)); check(cuda.cuCtxSynchronize())
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        address = c_ulonglong()
+        os._exit(0 if cuda.cuMemAlloc_v2(byref(address), 4) == 3 and launch(function, counter) == 3 else 1)   # not initialized
+    check(launch(function, counter))
+    assert os.waitpid(child, 0)[1] == 0
+assert word(counter) == 21
+""",
+        merge_stderr=True,
+    )
+
+
+def test_exec_with_work_in_flight(program: Callable[..., str]) -> None:
+    """The new program finds neither threads nor descriptors of the old one."""
+    out = program(
+        _BEGIN
+        + """
+function, address = entry(load(ptx("k", SPIN)), b"k"), alloc(4)
+check(launch(function, address)); time.sleep(0.05)
+os.execv("/bin/sh", ["sh", "-c", "ls -l /proc/$$/fd; ls /proc/$$/task | wc -l"])
+"""
+    )
+    assert "anywarp" not in out and out.splitlines()[-1] == "1", out
+
+
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_signals_reach_the_program_while_it_waits(program: Callable[..., str], signal: str) -> None:
+    """A handler of the program's runs, also while its thread executes a kernel in cuCtxSynchronize; calls are not interrupted."""
+    program(
+        _BEGIN
+        + f"""
+import signal
+seen = []
+signal.signal(signal.{signal}, lambda number, frame: seen.append(number))
+function, address = entry(load(ptx("k", SPIN)), b"k"), alloc(4)
+check(launch(function, address))
+def later():
+    time.sleep(0.1); os.kill(os.getpid(), signal.{signal}); time.sleep(0.1)
+    cast(address, POINTER(c_uint))[0] = 1
+thread = threading.Thread(target=later); thread.start()
+check(cuda.cuCtxSynchronize()); thread.join()
+assert seen == [signal.{signal}], seen
+"""
+    )
+
+
+def test_ctrl_c_ends_a_program_without_a_handler(program: Callable[..., str]) -> None:
+    program(
+        _BEGIN
+        + """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+check(launch(entry(load(ptx("k", SPIN)), b"k"), alloc(4)))
+threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+cuda.cuCtxSynchronize()
+""",
+        returncode=-2,
+    )
+
+
+def test_a_fault_of_the_program_itself_stays_its_own(program: Callable[..., str]) -> None:
+    out = program(
+        _BEGIN
+        + """
+import faulthandler
+faulthandler.enable()
+function, counter = entry(load(ptx("k", INCREMENT)), b"k"), alloc(4)
+check(launch(function, counter)); check(cuda.cuCtxSynchronize())
+string_at(16)
+""",
+        returncode=-11,
+        merge_stderr=True,
+    )
+    assert "Segmentation fault" in out
 
 
 def test_exit_with_work_of_threads_in_flight(program: Callable[..., str]) -> None:

@@ -190,11 +190,13 @@ Result Module::fetch_kernel(Kernel& kernel, const std::string& variant, std::uni
   code->variant = variant;
   std::string error;
 
-  // False: this manifest cannot be used.
+  // False: this manifest cannot be used, or there is no memory for its code.
+  Result loaded = Result::success;
   const auto take = [&](ByteSpan bytes) {
     code->manifest = {};
     if (!parse(bytes, &code->manifest, &error)) return false;
-    if (engine_.code().load(code->manifest.object, &code->object, &error) != Result::success) return false;
+    loaded = engine_.code().load(code->manifest.object, &code->object, &error);
+    if (loaded != Result::success) return false;
     void* function = code->object->symbol(code->manifest.function);
     if (function == nullptr) {
       error = "the object has no function '" + code->manifest.function + "'";
@@ -231,7 +233,7 @@ Result Module::fetch_kernel(Kernel& kernel, const std::string& variant, std::uni
     if (r != Result::success) return r;
     code->symbols.clear();
     code->object.reset();
-    if (!take(fresh)) return fail(Result::unknown, error);
+    if (!take(fresh)) return fail(loaded == Result::out_of_memory ? loaded : Result::unknown, error);
   }
   *out = std::move(code);
   return Result::success;
