@@ -140,7 +140,7 @@ void handler(int signal, siginfo_t* info, void* context) {
   Frame* f = frame.load(std::memory_order_relaxed);
   const auto* machine = static_cast<const ucontext_t*>(context);
   if (signal == kInterrupt && info->si_code == SI_QUEUE && info->si_value.sival_ptr == &interrupt_mark) {
-    if (f == nullptr || f->critical) return;  // Critical looks when it ends
+    if (f == nullptr || f->critical || Fiber::is_switching()) return;  // Critical looks when it ends; who waits calls again
     f->fault->cause = reached(*f);
     if (f->fault->cause == Fault::Cause::none) return;
     f->fault->pc = pc_of(machine);

@@ -108,6 +108,10 @@ constexpr std::size_t kHeadroom = 4096;
 
 #if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
 thread_local Fiber* running __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local volatile bool switching __attribute__((tls_model("initial-exec"))) = false;
+#define ANYWARP_SWITCHING(value) switching = value
+#else
+#define ANYWARP_SWITCHING(value) static_cast<void>(0)
 #endif
 
 }  // namespace
@@ -133,12 +137,14 @@ void Fiber::enter(void* argument) {
 #if defined(ANYWARP_ASAN)
   __sanitizer_finish_switch_fiber(nullptr, &self.thread_stack_, &self.thread_bytes_);
 #endif
+  ANYWARP_SWITCHING(false);
   self.value_ = self.body_(self.argument_);
   self.suspended_ = false;
   self.to_thread(true);
 }
 
 __attribute__((noinline)) void Fiber::to_fiber() {
+  ANYWARP_SWITCHING(true);
 #if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
   running = this;
 #endif
@@ -155,9 +161,14 @@ __attribute__((noinline)) void Fiber::to_fiber() {
 #if defined(ANYWARP_ASAN)
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
+#if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
+  running = nullptr;
+#endif
+  ANYWARP_SWITCHING(false);
 }
 
 __attribute__((noinline)) void Fiber::to_thread(bool ends) {
+  ANYWARP_SWITCHING(true);
 #if defined(ANYWARP_ASAN)
   __sanitizer_start_switch_fiber(ends ? nullptr : &fake_stack_, thread_stack_, thread_bytes_);
 #else
@@ -170,6 +181,7 @@ __attribute__((noinline)) void Fiber::to_thread(bool ends) {
 #if defined(ANYWARP_ASAN)
   __sanitizer_finish_switch_fiber(fake_stack_, &thread_stack_, &thread_bytes_);
 #endif
+  ANYWARP_SWITCHING(false);
 }
 
 std::uint32_t Fiber::run(Body body, void* argument) {
@@ -199,9 +211,6 @@ std::uint32_t Fiber::run(Body body, void* argument) {
 #endif
   }
   to_fiber();
-#if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
-  running = nullptr;
-#endif
   return value_;
 }
 
@@ -221,6 +230,14 @@ void Fiber::before_jump([[maybe_unused]] const void* to) {
   if (running == nullptr || running->holds(to)) return;
   __tsan_switch_to_fiber(running->tsan_thread_, 0);
   running = nullptr;
+#endif
+}
+
+bool Fiber::is_switching() {
+#if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
+  return switching;
+#else
+  return false;
 #endif
 }
 

@@ -32,6 +32,8 @@ class Fiber {
   // For the sanitizers: before a long jump, whose target's frame is at `to`, and behind one.
   static void before_jump(const void* to);
   static void left_by_jump();
+  // Between what the sanitizers are told before a switch and after it, where no jump may begin.
+  static bool is_switching();
 
  private:
   static void enter(void* self);

@@ -135,7 +135,7 @@ Result Module::place(std::string* log) {
                                         kind, options_.owner, 0, &variable.address);
         r != Result::success)
       return fail(r, "no memory for the variable '" + info.name + "'");
-    std::memcpy(variable.address, info.data.data(), info.data.size());
+    if (!info.data.empty()) std::memcpy(variable.address, info.data.data(), info.data.size());
     std::memset(static_cast<std::uint8_t*>(variable.address) + info.data.size(), 0, info.bytes - info.data.size());
     Bytes().swap(info.data);
     symbols_[info.name] = reinterpret_cast<std::uint64_t>(variable.address);

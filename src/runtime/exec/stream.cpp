@@ -392,6 +392,7 @@ void Stream::wait_for(std::uint64_t position) {
       again = completed() >= position || state_.load(std::memory_order_relaxed) == queued;
     }
     if (again || now_ns() < deadline) continue;
+    if (context_.is_abandoned()) interrupt_threads();
     const std::uint32_t seen = wake_word_.load(std::memory_order_seq_cst);
     sleepers_.fetch_add(1, std::memory_order_seq_cst);
     if (completed_.load(std::memory_order_seq_cst) < position && !context_.engine().shut_down())
