@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from anywarp.analysis.lone_loops import LoneLoop
 from anywarp.analysis.loop_steps import LoopSteps
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
@@ -74,12 +75,28 @@ class ControlEmitter(MemoryEmitter):
         self.recompute = Recompute(self.function, shapes)
         if shapes.graph.loops.all and not shapes.graph.loops.is_irreducible:
             self.hints = Prefetch(self.function, LoopSteps(self.function, shapes))
+        self.lone_loops: dict[int, LoneLoop] = {}  # by header
+        self.without_vectors: set[int] = set()  # blocks of loops whose lanes always run by themselves
         self.frame_bytes = 0
         self._frame: dict[str, int] = {}
         self._waiting: dict[int, V] = {}  # the lanes that run a masked copy
+        self._find_checked()
+
+    def _find_checked(self) -> None:
+        blocks = self.function.blocks
         self.checked = [  # blocks at which lanes may wait: masked ones, and those that masked code comes to with all lanes
             self.has_masked[b.index] or not self.has_full[b.index] or any(self.has_masked[p.index] for p in b.predecessors) for b in blocks
         ]
+
+    def take_lone_loops(self, loops: dict[int, LoneLoop]) -> None:
+        """Makes lanes of these loops run by themselves (`lower.lone_lanes`)."""
+        self.lone_loops = loops
+        for lone in loops.values():
+            if lone.few >= 32:
+                self.without_vectors |= lone.loop.blocks
+                for b in lone.loop.blocks:
+                    self.has_full[b], self.has_masked[b] = False, True
+        self._find_checked()
 
     # ------------------------------------------------------------------------------------------------ labels and masks
 
@@ -154,6 +171,12 @@ class ControlEmitter(MemoryEmitter):
         self.block_index = block.index
         self.label(self.full_label(block) if is_full else f"masked.{block.index}")
         self.active = self.const("i32", -1) if is_full else self._waiting[block.index]
+        if not is_full:
+            self.begin_masked(block)
+            if block.index in self.without_vectors:
+                if block.index not in self.lone_loops:
+                    self.line("unreachable")
+                return
         for op in block.operations:
             self.debug = self.location(op.line)
             self.current = op
@@ -163,6 +186,9 @@ class ControlEmitter(MemoryEmitter):
             self.terminator(block, is_full)
         self.debug = ""
         self.active = self.const("i32", -1)
+
+    def begin_masked(self, block: Block) -> None:
+        """At the start of a masked copy."""
 
     def location(self, line: int) -> str:
         return ""
@@ -244,10 +270,14 @@ class ControlEmitter(MemoryEmitter):
         """The lanes of each mask wait at its target from now on."""
         self.edges(source, targets)
         for target, mask in targets:
-            if not target.operations and isinstance(target.terminator, Exit):  # those at a barrier must not wait for them
-                self.mark_exited(mask)
-            else:
-                self.add_to_mask(target, mask)
+            self.arrive(target, mask)
+
+    def arrive(self, target: Block, mask: V) -> None:
+        """Lanes, whose phis are written, wait at a block, or end there."""
+        if not target.operations and isinstance(target.terminator, Exit):  # those at a barrier must not wait for them
+            self.mark_exited(mask)
+        else:
+            self.add_to_mask(target, mask)
 
     def leave_masked(self, source: Block, targets: list[Block]) -> None:
         """From masked code to the first block at which lanes wait. A back edge goes to its header, the first of the loop."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from anywarp import abi
 from anywarp.analysis.divergence import Effects
+from anywarp.analysis.lone_loops import lone_loops
 from anywarp.analysis.shapes import Shapes, analyse
 from anywarp.analysis.thread_values import MAX_THREADS
 from anywarp.ir import model
@@ -59,7 +60,10 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
                 if not function.callees and not _has_local_memory(function) and step_in_strided_loops(function, shapes):
                     shapes = analyse(function, variant)
                 merge_neighbouring_loads(function, shapes)
-            return KernelEmitter(Module(features), function, shapes, variant + probing).emit()
+            kernel = KernelEmitter(Module(features), function, shapes, variant + probing)
+            if not is_probing:
+                kernel.take_lone_loops(lone_loops(function, shapes, "avx512f" in features))
+            return kernel.emit()
     from anywarp.lower.dispatch import DispatchEmitter
 
     return DispatchEmitter(Module(features), function, analyse(function, "any", all_varying=True), "any.partial" + probing).emit()
@@ -107,11 +111,14 @@ def _rest_exits(function: model.Function, shapes: Shapes, effects: Effects) -> b
 
 
 def emit_callees(kernel: KernelEmitter) -> None:
-    """Emits the device functions that the kernel calls as functions."""
+    """Emits the device functions that the kernel calls as functions, and those of its loops for few lanes."""
     from anywarp.lower.function import FunctionEmitter
+    from anywarp.lower.lone_lanes import LoneLanesEmitter
 
     for name, callee in kernel.function.callees.items():
         FunctionEmitter(kernel, name, callee).emit_function()
+    for lone in kernel.lone_loops.values():
+        LoneLanesEmitter(kernel, lone).emit_function()
 
 
 class KernelEmitter(StraightEmitter):
@@ -332,6 +339,12 @@ class KernelEmitter(StraightEmitter):
             self.label(partial)
         self.write_mask(first, exists)
         self.jump(self.check_label(0))
+
+    def begin_masked(self, block: model.Block) -> None:
+        if block.index in self.lone_loops:
+            from anywarp.lower.lone_lanes import run_lone_lanes
+
+            run_lone_lanes(self, self.lone_loops[block.index])
 
     def begin_warp(self) -> None:
         """What a warp that starts needs besides empty masks."""
