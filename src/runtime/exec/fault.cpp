@@ -42,6 +42,8 @@ struct Frame {
 
 // Initial-exec: a signal handler must not allocate thread-local storage.
 thread_local std::atomic<Frame*> frame __attribute__((tls_model("initial-exec"))) = nullptr;
+// While the handler reads a frame: a fault in it then is not the kernel's, and must not come here for ever.
+thread_local bool handling __attribute__((tls_model("initial-exec"))) = false;
 thread_local int chained __attribute__((tls_model("initial-exec"))) = 0;
 
 struct sigaction previous[kCount];
@@ -125,6 +127,7 @@ Fault::Cause reached(const Frame& f) {
 }
 
 [[noreturn]] void jump(Frame* f) {
+  handling = false;
   Fiber::before_jump(f);
   siglongjmp(f->jump, 1);
 }
@@ -137,18 +140,24 @@ void handler(int signal, siginfo_t* info, void* context) {
     errno = error;
     return;
   }
+  if (handling) frame.store(nullptr, std::memory_order_relaxed);
   Frame* f = frame.load(std::memory_order_relaxed);
+  handling = f != nullptr;
   const auto* machine = static_cast<const ucontext_t*>(context);
   if (signal == kInterrupt && info->si_code == SI_QUEUE && info->si_value.sival_ptr == &interrupt_mark) {
-    if (f == nullptr || f->critical || Fiber::is_switching()) return;  // Critical looks when it ends; who waits calls again
-    f->fault->cause = reached(*f);
-    if (f->fault->cause == Fault::Cause::none) return;
+    const bool may_leave = f != nullptr && !f->critical && !Fiber::is_switching();  // Critical looks when it ends; who waits calls again
+    if (may_leave) f->fault->cause = reached(*f);
+    if (!may_leave || f->fault->cause == Fault::Cause::none) {
+      handling = false;
+      return;
+    }
     f->fault->pc = pc_of(machine);
     note_callers(machine, reinterpret_cast<std::uintptr_t>(f), *f->fault);
     jump(f);
   }
   // Sent by kill or sigqueue: not a fault of this thread.
-  if (f == nullptr || f->critical || info->si_code <= 0) {
+  if (f == nullptr || f->fault == nullptr || f->critical || info->si_code <= 0) {
+    handling = false;
     const int error = errno;
     chain(signal, info, context);
     errno = error;
@@ -240,12 +249,16 @@ constexpr int kSaveMask = 0;
 }  // namespace
 
 bool Guard::run(void (*body)(void*), void* argument, Fault* fault, const Limits* limits) {
+  struct Outer {
+    Frame* const frame_before = frame.load(std::memory_order_relaxed);
+    ~Outer() { frame.store(frame_before, std::memory_order_relaxed); }  // also where an exception leaves `body`
+  } const restored;
   Frame here;
-  Frame* const outer = frame.load(std::memory_order_relaxed);
+  Frame* const outer = restored.frame_before;
   here.fault = fault;
   here.limits = limits;
   if (sigsetjmp(here.jump, kSaveMask) != 0) {
-    frame.store(outer, std::memory_order_relaxed);
+    frame.store(outer, std::memory_order_relaxed);  // before anything else may fault
     Fiber::left_by_jump();
 #if defined(__x86_64__)
     __builtin_ia32_ldmxcsr(0x1f80);
@@ -258,13 +271,11 @@ bool Guard::run(void (*body)(void*), void* argument, Fault* fault, const Limits*
     // Either `interrupt_threads` sees that this thread is inside, or this thread sees why it was called.
     frame.store(&here, std::memory_order_seq_cst);
     if (limits->abandoned != nullptr && limits->abandoned->load(std::memory_order_seq_cst) != 0) {
-      frame.store(outer, std::memory_order_relaxed);
       fault->cause = Fault::Cause::abandoned;
       return false;
     }
   }
   body(argument);
-  frame.store(outer, std::memory_order_relaxed);
   return true;
 }
 
