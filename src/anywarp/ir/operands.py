@@ -233,7 +233,7 @@ class OperandReader:
         if guard is not None and not op.is_pure:
             operation.guard = guard
         self.out.append(operation)
-        for temporary, register, type in after:
+        for temporary, register, type in sorted(after, key=lambda each: each[1] == guard):  # the guard itself last: others need it
             value: RawScalar = temporary
             if register.width != temporary.width:
                 value = self.resized(value, register.width, types.is_signed(type), line)
