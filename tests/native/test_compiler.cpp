@@ -50,7 +50,7 @@ TEST(requests_are_answered) {
   f.client.unload(digest);
   std::string log;
   CHECK_EQUAL(f.client.compile(digest, digest, "entry", "line", &out, &log), Result::not_found);
-  OK(f.client.link({{"a", ByteSpan()}}, 80, &out, nullptr));
+  OK(f.client.link({{"a", ByteSpan()}}, 80, 0, &out, nullptr));
   CHECK_EQUAL(text(out), "linked");
   CHECK_EQUAL(f.load("bad", &out, &log), Result::invalid_ptx);
   CHECK_EQUAL(log, "line 3, column 7: expected ';'");
