@@ -60,7 +60,9 @@ def lone_loops(function: model.Function, shapes: Shapes, has_gathers: bool) -> d
             if loop.header in shapes.divergent_blocks and not loop.children:
                 few = _few(function, shapes, loop, GATHER_IN_HARDWARE if has_gathers else GATHER)
                 if few > 1:
-                    found[loop.header] = _describe(function, shapes, loop, few)
+                    lone = _describe(function, shapes, loop, few)
+                    if all(shapes.of[phi.result.id].is_varying for _, phis in lone.exits for phi in phis):  # others have no value a lane
+                        found[loop.header] = lone
     return found
 
 

@@ -253,7 +253,7 @@ def _resolve(blocks: list[_RawBlock], labels: dict[str, _RawBlock]) -> list[_Raw
 
 
 def _tidy(blocks: list[_RawBlock]) -> list[_RawBlock]:
-    """Drops unreachable blocks, threads empty jumps, merges chains, and gives every loop one latch. The entry comes first."""
+    """Drops unreachable blocks, threads empty jumps, merges chains, and gives every loop one latch of its own. The entry comes first."""
     entry = blocks[0]
 
     def threaded(block: _RawBlock) -> _RawBlock:
@@ -286,7 +286,8 @@ def _tidy(blocks: list[_RawBlock]) -> list[_RawBlock]:
     graph = [[numbers[id(n)] for n in b.next] for b in reachable]
     loops = cfg.find_loops(graph, cfg.immediate_dominators(graph))
     for loop in loops.all:
-        if len(loop.latches) > 1:
+        # One of its own: lanes that leave an inner loop for the next round of the outer one must wait behind the inner loop for the rest.
+        if len(loop.latches) > 1 or loops.innermost[loop.latches[0]] is not loop:
             header = reachable[loop.header]
             latch = _RawBlock(f"{header.name}.latch", kind="jump", next=[header])
             for number in loop.latches:

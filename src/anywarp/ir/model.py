@@ -6,7 +6,7 @@ reads them. An `Operation` is one PTX instruction (its `isa` declaration with mo
 
 Invariants (checked by `anywarp.ir.verify`): every use is dominated by its definition; phis have one operand a predecessor, in order; an
 operation that is a cut (`is_cut`: barriers and other waits) is the last of its block, which then ends in a `Jump`; every loop
-has one latch; a value that is defined in a loop and used outside goes through a phi at the loop's exit.
+has one latch, which is in no inner loop; a value that is defined in a loop and used outside goes through a phi at the loop's exit.
 """
 
 from __future__ import annotations
