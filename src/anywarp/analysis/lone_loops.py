@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from anywarp.abi import WARP
 from anywarp.analysis import cfg
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
@@ -22,7 +23,6 @@ from anywarp.isa.base import Lane
 from anywarp.isa.load_store import Load, Store
 from anywarp.isa.special_registers import SpecialRegister
 
-WARP = 32
 MAX_OPERATIONS = 200  # of a loop
 GATHER, GATHER_IN_HARDWARE = 70, 40  # cycles for 32 lanes; the second with AVX-512
 LEAVE = 8  # cycles a lane: to start, and the branch that it leaves by

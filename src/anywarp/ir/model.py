@@ -155,6 +155,17 @@ class Block:
             return list(dict.fromkeys(t.targets))
         return []
 
+    def retarget(self, old: Block, new: Block) -> None:
+        """Makes the ways that led to `old` lead to `new`; predecessors and phis are the caller's."""
+        t = self.terminator
+        if isinstance(t, Jump):
+            t.target = new if t.target is old else t.target
+        elif isinstance(t, Branch):
+            t.if_true = new if t.if_true is old else t.if_true
+            t.if_false = new if t.if_false is old else t.if_false
+        elif isinstance(t, Switch):
+            t.targets = [new if target is old else target for target in t.targets]
+
     @property
     def cut(self) -> Operation | None:
         """The block's last operation where that is a cut."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from anywarp import abi
 from anywarp.analysis.lone_loops import LoneLoop
 from anywarp.analysis.loop_steps import LoopSteps
 from anywarp.analysis.shapes import Shapes
@@ -27,7 +28,7 @@ from anywarp.ir.model import Block, Branch, Exit, Jump, Operation, Switch, Value
 from anywarp.isa import types
 from anywarp.isa.base import Lane, Warp
 from anywarp.lower.agreement import agreement
-from anywarp.lower.emit import V
+from anywarp.lower.emit import WARP, V
 from anywarp.lower.memory import MemoryEmitter
 from anywarp.lower.prefetch import Prefetch
 from anywarp.lower.recompute import Recompute
@@ -92,7 +93,7 @@ class ControlEmitter(MemoryEmitter):
         """Makes lanes of these loops run by themselves (`lower.lone_lanes`)."""
         self.lone_loops = loops
         for lone in loops.values():
-            if lone.few >= 32:
+            if lone.few >= WARP:
                 self.without_vectors |= lone.loop.blocks
                 for b in lone.loop.blocks:
                     self.has_full[b], self.has_masked[b] = False, True
@@ -447,9 +448,12 @@ class ControlEmitter(MemoryEmitter):
         """Where the current warp's resume point is kept."""
         return self.warp_pointer("pc")
 
-    def step_aside(self) -> None:
-        """In a kernel whose warps step inside: goes on with the next warp."""
-        raise NotImplementedError
+    def leave(self, op: Operation, status: Any, turn: abi.Turn | None) -> None:
+        """At a cut, when all is saved: goes on with another warp, or returns. `status` is None where a turn may make it unnecessary."""
+        if turn is not None:
+            take_turns(self, turn)
+            status = op.op.lower_cut(self, op)
+        self.line(f"ret i32 {status.name if isinstance(status, V) else int(status)}")
 
     def _cut(self, op: Operation, block: Block, is_full: bool) -> None:
         """Saves what lives across, leaves the function, and comes back at a resume point that goes on to the next block."""
@@ -457,7 +461,7 @@ class ControlEmitter(MemoryEmitter):
         cut = Cut(block, is_full, pc)
         self.cuts.append(cut)
         turn = turn_of(op, is_full) if self.takes_turns else None
-        status: Any = op.op.lower_cut(self, op) if turn is None and self.is_stepped else None
+        status: Any = op.op.lower_cut(self, op) if turn is None else None
         for value in self.recompute.live_after(block, not is_full):
             if value.id not in self.invariants:
                 self._save(value)
@@ -468,13 +472,7 @@ class ControlEmitter(MemoryEmitter):
                 if self.checked[other.index]:
                     self.store(self.read_mask(other), self.frame_pointer(f"mask{other.index}", 4), 4)
         self.store(self.const("i32", pc), self.pc_pointer(), 4)
-        if turn is not None:
-            take_turns(self, turn)
-            status = op.op.lower_cut(self, op)
-        if self.is_stepped:
-            self.line(f"ret i32 {status.name if isinstance(status, V) else int(status)}")
-        else:
-            self.step_aside()
+        self.leave(op, status, turn)
         # --- the way back in
         self.label(f"resume.{pc}")
         self.held, self.tests = {}, {}

@@ -11,7 +11,10 @@ Any order of CTAs is one that CUDA allows.
 
 from __future__ import annotations
 
+from typing import Any
+
 from anywarp import abi
+from anywarp.ir.model import Operation
 from anywarp.isa.special_registers import SpecialRegister
 from anywarp.lower.control import ControlEmitter
 from anywarp.lower.emit import V
@@ -201,7 +204,10 @@ class StraightEmitter(ControlEmitter):
             return super().pc_pointer()
         return self.offset(V("ptr", 1, "%step.pcs"), self.mul(V("i64", 1, "%step.number"), self.const("i64", 4)))
 
-    def step_aside(self) -> None:
+    def leave(self, op: Operation, status: Any, turn: abi.Turn | None) -> None:
+        if not self.steps_inside:
+            super().leave(op, status, turn)
+            return
         ring = V("ptr", 1, "%step.ring")
         mine = self.shl(self.const("i64", 1), V("i64", 1, "%step.number"))
         self.store(self.or_(self.load("i64", 1, ring, 8), mine), ring, 8)

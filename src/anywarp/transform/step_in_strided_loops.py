@@ -113,12 +113,7 @@ def _insert(function: model.Function, loop: cfg.Loop, iterations: int, is_grid_s
     _add_phi(again, following, [more, zero])
     _add_phi(header, count, [following if p is latch else zero for p in header.predecessors])
     header.predecessors[header.predecessors.index(latch)] = again
-    t = latch.terminator
-    if isinstance(t, Jump):
-        t.target = counted
-    elif isinstance(t, Branch):
-        t.if_true = counted if t.if_true is header else t.if_true
-        t.if_false = counted if t.if_false is header else t.if_false
+    latch.retarget(header, counted)
     function.blocks[latch.index + 1 : latch.index + 1] = [counted, together, again]
 
 

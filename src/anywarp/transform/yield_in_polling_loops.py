@@ -33,14 +33,7 @@ def yield_in_polling_loops(function: model.Function) -> list[model.Block]:
             spin.terminator = model.Jump(header)
             spin.predecessors = [latch]
             header.predecessors[header.predecessors.index(latch)] = spin
-            t = latch.terminator
-            if isinstance(t, model.Jump):
-                t.target = spin
-            elif isinstance(t, model.Branch):
-                t.if_true = spin if t.if_true is header else t.if_true
-                t.if_false = spin if t.if_false is header else t.if_false
-            elif isinstance(t, model.Switch):
-                t.targets = [spin if x is header else x for x in t.targets]
+            latch.retarget(header, spin)
             function.blocks.insert(latch_index + 1, spin)
     for i, block in enumerate(function.blocks):
         block.index = i
