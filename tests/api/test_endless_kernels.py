@@ -9,7 +9,8 @@ import pytest
 # How a kernel can go on for ever: a loop without memory, one that polls memory (the warp waits and lets others run), a barrier in the loop,
 # every thread of many CTAs, a loop in a function that is called through a pointer, a service in the loop.
 KERNELS = {
-    "tight": ".entry k(.param .u64 a) { .reg .u32 %r; AGAIN: add.u32 %r, %r, 1; bra AGAIN; }",
+    "tight": ".entry k(.param .u64 a) { .reg .u32 %r; .reg .b64 %d; ld.param.u64 %d, [a]; st.volatile.global.u32 [%d+4], 1; "
+    "AGAIN: add.u32 %r, %r, 1; bra AGAIN; }",
     "polls": """.entry k(.param .u64 a) { .reg .b64 %d; .reg .b32 %r; .reg .pred %p; ld.param.u64 %d, [a];
         AGAIN: ld.volatile.global.u32 %r, [%d]; setp.eq.u32 %p, %r, 0; @%p bra AGAIN; ret; }""",
     "barrier": """.entry k(.param .u64 a) { AGAIN: bar.sync 0; bra AGAIN; }""",
@@ -52,7 +53,9 @@ def test_destroying_the_context_stops_it(program: Callable[..., str], kernel: st
         BEGIN
         + f"""
 created()
-launch(load({KERNELS[kernel]!r}), alloc(4), {grid}, 64)
+host = c_void_p(); check(cuda.cuMemAllocHost_v2(byref(host), 8)); memset(host, 0, 8)
+launch(load({KERNELS[kernel]!r}), host.value, {grid}, 64)
+while {kernel == "tight"} and not cast(host, POINTER(c_uint))[1]: time.sleep(0.001)  # in the loop: what comes before it has no line to name
 time.sleep(0.05)
 check(cuda.cuCtxDestroy_v2(context))
 created(); works()
@@ -69,7 +72,7 @@ def test_reset_of_the_primary_context(program: Callable[..., str]) -> None:
         BEGIN
         + f"""
 check(cuda.cuDevicePrimaryCtxRetain(byref(context), 0)); check(cuda.cuCtxSetCurrent(context))
-launch(load({KERNELS["tight"]!r}), alloc(4), 8)
+launch(load({KERNELS["tight"]!r}), alloc(8), 8)
 results = []
 waiter = threading.Thread(target=lambda: (cuda.cuCtxSetCurrent(context), results.append(cuda.cuCtxSynchronize())))
 waiter.start(); time.sleep(0.1)
@@ -125,7 +128,7 @@ created()
 timeout = c_int()
 check(cuda.cuDeviceGetAttribute(byref(timeout), cuda.CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT, 0)); assert timeout.value == 1
 works()
-launch(load({KERNELS[kernel]!r}), alloc(4), 10)
+launch(load({KERNELS[kernel]!r}), alloc(8), 10)
 for _ in range(2):
     assert error(cuda.cuCtxSynchronize()) == "CUDA_ERROR_LAUNCH_TIMEOUT"       # it stays
 address = c_ulonglong()
@@ -161,7 +164,7 @@ created(); first = c_void_p(context.value)
 spin = load({KERNELS["tight"]!r})
 a, b = c_void_p(), c_void_p()
 check(cuda.cuStreamCreate(byref(a), 1)); check(cuda.cuStreamCreate(byref(b), 1))
-launch(spin, 0, 1, 32, a)
+launch(spin, alloc(8), 1, 32, a)
 launch(load(".entry k(.param .u64 a) {{ trap; }}"), 0, 1, 32, b)
 assert error(cuda.cuStreamSynchronize(a)) == "CUDA_ERROR_LAUNCH_FAILED"
 created(); works(); check(cuda.cuCtxDestroy_v2(context))
@@ -172,4 +175,4 @@ check(cuda.cuCtxDestroy_v2(first))
 
 @pytest.mark.parametrize("kernel", ["tight", "polls"])
 def test_the_process_ends(program: Callable[..., str], kernel: str) -> None:
-    program(BEGIN + f"created(); launch(load({KERNELS[kernel]!r}), alloc(4), 100); time.sleep(0.1)")
+    program(BEGIN + f"created(); launch(load({KERNELS[kernel]!r}), alloc(8), 100); time.sleep(0.1)")
