@@ -19,7 +19,8 @@ CONSTANT_CASES = 2  # functions with a constant for each operand
 MIXED_BLOCKS = 6
 
 
-def _seed(group: Group) -> random.Random:
+def seed(group: Group) -> random.Random:
+    """The generator of a group's random cases."""
     return random.Random(f"{SEED} {group.mnemonic}")
 
 
@@ -65,6 +66,49 @@ def report(subject: Subject, row: Row, got: Row | None, want: Row | None, expect
     return "\n".join(lines)
 
 
+def lane_rows(subject: Subject, generator: random.Random) -> list[Row]:
+    """The operand tuples of a `Lane` group: those of its `run:` lines first, then edges and random ones."""
+    group = subject.group
+    rows = [operand_row(subject, run, run.operands, 0) for run in group.runs]
+    if group.random is not None:
+        element_types = [element for _, element in registers(subject.sources)]
+        rows += values.edge_tuples(element_types, EDGE_LIMIT, generator)
+        rows += [tuple(values.random_value(t, generator) for t in element_types) for _ in range(group.random)]
+    return list(dict.fromkeys(rows))
+
+
+def run_block(subject: Subject, run: Run) -> tuple[int, list[Row]]:
+    """The mask and the 32 rows of a `run:` line of a `Warp` group."""
+    mask = case_format.scalar(run.mask, "b32") if run.mask else FULL
+    return mask, [operand_row(subject, run, run.operands, lane) for lane in range(WARP)]
+
+
+def random_block(subject: Subject, generator: random.Random, uniform: Any = (), mask: int | None = None) -> tuple[int, list[Row]]:
+    """A mask and 32 rows; registers in `uniform` are the same in all lanes."""
+    if mask is None:
+        mask = (
+            generator.choice([FULL, FULL, generator.getrandbits(32), 1 << generator.randrange(32), 0x55555555, 0xFFFF, 0xFFFF0000]) or FULL
+        )
+    columns: list[list[int]] = []
+    for i, (operand, element) in enumerate(registers(subject.sources)):
+        if operand.name == "membermask":
+            columns.append([mask] * WARP)
+            continue
+        if i in uniform or generator.randrange(4) == 0:
+            value = _lane_or_value(element, generator)
+            columns.append([value] * WARP)
+        else:
+            pool = [_lane_or_value(element, generator) for _ in range(generator.choice((2, 4, 32)))]
+            columns.append([generator.choice(pool) for _ in range(WARP)])
+    return mask, list(zip(*columns))
+
+
+def _lane_or_value(element: str, generator: random.Random) -> int:
+    if types.width(element) == 32 and generator.randrange(2):  # lane numbers and clamps
+        return generator.choice((generator.randrange(33), generator.randrange(32), 0x1F, 0x1C1F, 0x181F, 0x0F1F, 0))
+    return values.random_value(element, generator)
+
+
 class LanePlan:
     """The cases of a `Lane` instruction."""
 
@@ -73,22 +117,16 @@ class LanePlan:
         self.failure = ""
         self._references: dict[Row, Row] = {}
         group = subject.group
-        generator = _seed(group)
-        element_types = [element for _, element in registers(subject.sources)]
-        rows: list[Row] = []
+        generator = seed(group)
         self._expected: dict[Row, tuple[Row, int]] = {}
         for run in group.runs:
             row = operand_row(subject, run, run.operands, 0)
             expected = expected_row(subject, run, 0)
             self._expected[row] = (expected, run.line)
-            rows.append(row)
             want = self.reference(row)
             if not equal(subject, want, expected, row) and not self.failure:
                 self.failure = "the reference is wrong\n" + report(subject, row, None, want, expected, f"line {run.line}")
-        if group.random is not None:
-            rows += values.edge_tuples(element_types, EDGE_LIMIT, generator)
-            rows += [tuple(values.random_value(t, generator) for t in element_types) for _ in range(group.random)]
-        rows = list(dict.fromkeys(rows))
+        rows = lane_rows(subject, generator)
         self._plan(code, rows, generator)
 
     def reference(self, row: Row) -> Row:
@@ -154,13 +192,12 @@ class WarpPlan:
         self.subject = subject
         self.failure = ""
         group = subject.group
-        generator = _seed(group)
+        generator = seed(group)
         self._registers = registers(subject.sources)
         blocks: list[tuple[int, list[Row]]] = []
         self._expected: dict[int, tuple[list[Row], int]] = {}
         for run in group.runs:
-            mask = case_format.scalar(run.mask, "b32") if run.mask else FULL
-            rows = [operand_row(subject, run, run.operands, lane) for lane in range(WARP)]
+            mask, rows = run_block(subject, run)
             expected = [expected_row(subject, run, lane) for lane in range(WARP)]
             self._expected[len(blocks)] = (expected, run.line)
             blocks.append((mask, rows))
@@ -171,7 +208,7 @@ class WarpPlan:
                         subject, rows[lane], None, want[lane], expected[lane], f"line {run.line}, mask {mask:#010x}"
                     )
         for _ in range(group.random or 0):
-            blocks.append(self._random_block(generator, []))
+            blocks.append(random_block(subject, generator))
         self._blocks: dict[str, list[tuple[int, list[Row]]]] = {}
         count = len(self._registers)
         self._call(code, blocks, [WARP] * count, "any mask", True)
@@ -179,44 +216,19 @@ class WarpPlan:
         for uniform in dict.fromkeys((tuple(range(count)), tuple(range(0, count, 2)), tuple(range(1, count, 2)), tuple(range(1, count)))):
             if uniform and (group.random or 0):
                 lanes = [1 if i in uniform else WARP for i in range(count)]
-                mixed = [self._random_block(generator, uniform) for _ in range(min(40, group.random or 0))]
+                mixed = [random_block(subject, generator, uniform) for _ in range(min(40, group.random or 0))]
                 self._call(code, mixed, lanes, "uniform operands", True)
         masks = [i for i, (o, _) in enumerate(self._registers) if o.name == "membermask"]
         for operand in range(count):
             if group.random:
                 for _ in range(CONSTANT_CASES):
-                    mask, rows = self._random_block(generator, [operand])
+                    mask, rows = random_block(subject, generator, [operand])
                     value = FULL if operand in masks else rows[0][operand]
                     fixed = []
                     for _ in range(8):
-                        mask, rows = self._random_block(generator, [operand], FULL if operand in masks else None)
+                        mask, rows = random_block(subject, generator, [operand], FULL if operand in masks else None)
                         fixed.append((mask, [(*r[:operand], value, *r[operand + 1 :]) for r in rows]))
                     self._call(code, fixed, [WARP] * count, f"{self._registers[operand][0].name} constant", True, (operand, value))
-
-    def _random_block(self, generator: random.Random, uniform: Any, mask: int | None = None) -> tuple[int, list[Row]]:
-        if mask is None:
-            mask = (
-                generator.choice([FULL, FULL, generator.getrandbits(32), 1 << generator.randrange(32), 0x55555555, 0xFFFF, 0xFFFF0000])
-                or FULL
-            )
-        columns: list[list[int]] = []
-        for i, (operand, element) in enumerate(self._registers):
-            if operand.name == "membermask":
-                columns.append([mask] * WARP)
-                continue
-            if i in uniform or generator.randrange(4) == 0:
-                value = self._random_value(operand.name, element, generator)
-                columns.append([value] * WARP)
-            else:
-                pool = [self._random_value(operand.name, element, generator) for _ in range(generator.choice((2, 4, 32)))]
-                columns.append([generator.choice(pool) for _ in range(WARP)])
-        return mask, list(zip(*columns))
-
-    @staticmethod
-    def _random_value(name: str, element: str, generator: random.Random) -> int:
-        if types.width(element) == 32 and generator.randrange(2):  # lane numbers and clamps
-            return generator.choice((generator.randrange(33), generator.randrange(32), 0x1F, 0x1C1F, 0x181F, 0x0F1F, 0))
-        return values.random_value(element, generator)
 
     def _reference(self, mask: int, rows: list[Row]) -> dict[int, Row]:
         lanes = {lane: arguments(self.subject, rows[lane]) for lane in range(WARP) if mask >> lane & 1}
