@@ -11,8 +11,9 @@ from collections import deque
 from typing import Any
 
 from anywarp.ir import model
+from anywarp.ir.builtin import Resize
 from anywarp.ir.model import Branch, Constant, Operation, Phi, Value
-from anywarp.isa import comparison, conversion, integer, integer_division, logic, move, types
+from anywarp.isa import comparison, conversion, integer, integer_division, load_store, logic, move, types
 from anywarp.isa.special_registers import SpecialRegister
 
 PATIENCE = 4  # times that a phi's limit may grow before it counts as unlimited
@@ -161,6 +162,8 @@ class Ranges:
         if isinstance(declaration, SpecialRegister):
             return REGISTERS.get(declaration.name, 1 << result.width)
         full = 1 << result.width
+        if isinstance(declaration, load_store.Load):
+            return full if types.is_signed(declaration.type) else min(full, 1 << types.width(declaration.type))
         rule = _RULES.get(type(declaration))
         if rule is None or any(not isinstance(x, Value | Constant) for x in o):
             return full
@@ -250,9 +253,13 @@ def _cvt(op: conversion.ConvertInteger, o: list[Any], n: list[int]) -> int | Non
     return n[0]
 
 
+def _resize(op: Resize, o: list[Any], n: list[int]) -> int | None:
+    return n[0] if not op.signed or n[0] <= 1 << (op.from_width - 1) else None
+
+
 _RULES: dict[type, Any] = {
     integer.Add: _add, integer.Mul: _mul, integer.MulWide: _mul, integer.Mad: _mad, integer.Minimum: _extremum,
     integer.Maximum: _extremum, logic.And: _and, logic.Or: _or, logic.Xor: _or, logic.Shl: _shl, logic.Shr: _shr,
     integer_division.Div: _div, integer_division.Rem: _rem, comparison.SelectByPredicate: _selp, move.Move: _mov,
-    conversion.ConvertInteger: _cvt,
+    conversion.ConvertInteger: _cvt, Resize: _resize,
 }  # fmt: skip

@@ -6,8 +6,10 @@ a block more than once (for a full warp and for a part of one) and to run blocks
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
+from anywarp.analysis.ranges import Ranges
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
 from anywarp.ir.model import Constant, Operation, Undefined, Value
@@ -54,6 +56,10 @@ class ValueEmitter(WarpEmitter):
         self.home: dict[int, int] = {}  # the block of each value's definition
         self._choose_elements()
         self._find_crossing()
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        return Ranges(self.function)
 
     # ------------------------------------------------------------------------------------------------ which values need what
 
