@@ -1,5 +1,8 @@
 """Loops that are worth running lane by lane, in scalar code, where few lanes are left (`lower.lone_lanes`), and how few.
 
+Loops behind one another go together, with what lies between them, from the block that all ways to them come through: compilers unroll a
+loop by four and put another in front of it for the rest, and a lane is started once for both (the product below: 1.53, then 1.03).
+
 A gather costs a warp the same for three lanes as for 32. So it depends on the loop from how many lanes on vectors pay. Estimated in cycles
 of Zen 3, for k lanes: `k * (LEAVE + max(operations / 3.5, chain / 2))` against `70 * gathers + 2 * other operations`, where `chain` is the
 latency of what an iteration hands to the next (half of it is hidden behind other lanes'). In a sparse matrix's product with a vector they
@@ -14,6 +17,7 @@ from dataclasses import dataclass, field
 
 from anywarp.abi import WARP
 from anywarp.analysis import cfg
+from anywarp.analysis.divergence import Graph
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
 from anywarp.ir.builtin import LoadNeighbours
@@ -35,13 +39,14 @@ CHEAP = {
 
 
 @dataclass
-class LoneLoop:
-    """A loop whose lanes run by themselves from `few` lanes on downwards, and the layout of the memory that the function shares with its
-    caller."""
+class LoneRegion:
+    """A loop, or several with what lies between them, whose lanes run by themselves from `few` lanes on downwards, and the layout of the
+    memory that the function shares with its caller."""
 
-    loop: cfg.Loop
+    entry: int
+    blocks: set[int]
     few: int
-    inputs: list[Value]  # used in the loop, from outside; the header's phis first
+    inputs: list[Value]  # used in the region, from outside; the entry's phis first
     exits: list[tuple[Block, list[Phi]]]
     places: dict[tuple[str, int], int] = field(default_factory=dict)  # ("in" | "out", value id) or ("mask", block) -> byte offset
     bytes: int = 0
@@ -52,40 +57,97 @@ class LoneLoop:
         self.bytes += -(-size // 64) * 64
 
 
-def lone_loops(function: model.Function, shapes: Shapes, has_gathers: bool) -> dict[int, LoneLoop]:
-    """The loops that are worth it, by the index of their header. `has_gathers`: the machine has good gather instructions."""
-    found = {}
-    if not shapes.graph.loops.is_irreducible:
-        for loop in shapes.graph.loops.all:
-            if loop.header in shapes.divergent_blocks and not loop.children:
-                few = _few(function, shapes, loop, GATHER_IN_HARDWARE if has_gathers else GATHER)
-                if few > 1:
-                    lone = _describe(function, shapes, loop, few)
-                    if all(shapes.of[phi.result.id].is_varying for _, phis in lone.exits for phi in phis):  # others have no value a lane
-                        found[loop.header] = lone
+def lone_loops(function: model.Function, shapes: Shapes, has_gathers: bool) -> dict[int, LoneRegion]:
+    """The regions that are worth it, by the index of their entry. `has_gathers`: the machine has good gather instructions."""
+    graph = shapes.graph
+    if graph.loops.is_irreducible:
+        return {}
+    costs = _Costs(function, shapes, GATHER_IN_HARDWARE if has_gathers else GATHER)
+    groups: dict[int, list[cfg.Loop]] = {}  # loops without inner loops, by the loop around them
+    for loop in sorted(graph.loops.all, key=lambda loop: loop.header):
+        if loop.header in shapes.divergent_blocks and not loop.children and costs.few(loop.blocks) > 1:
+            groups.setdefault(loop.parent.header if loop.parent else -1, []).append(loop)
+    found: dict[int, LoneRegion] = {}
+    for loops in groups.values():
+        while loops:
+            for n in range(len(loops), 0, -1):  # as many together as can be
+                entry, blocks = _region(graph, loops[:n])
+                few = costs.few(blocks)
+                # one loop looks how many lanes are left each time round; several are worth it only where that does not matter
+                if n == 1 or (few >= WARP and entry in shapes.divergent_blocks and _is_closed(function, graph, entry, blocks)):
+                    region = _describe(function, shapes, entry, blocks, few)
+                    if all(shapes.of[phi.result.id].is_varying for _, phis in region.exits for phi in phis):  # others have no value a lane
+                        found[entry] = region
+                        break
+            loops = loops[n:]
     return found
 
 
-def _few(function: model.Function, shapes: Shapes, loop: cfg.Loop, gather: int) -> int:
-    """Up to how many lanes scalar code is faster; 0 where there can be none."""
-    operations = [op for b in loop.blocks for op in function.blocks[b].operations]
-    gathers = others = 0
-    for op in operations:
-        if isinstance(op.op, Lane) and not isinstance(op.op, SpecialRegister):
-            if getattr(op.op, "space", None) in ("local", "shared::cluster"):  # the result hangs on the lane
-                return 0
-            others += 1 if op.op.opcode and op.op.opcode[0] in CHEAP else DEAR
-            continue
-        if not isinstance(op.op, Load | Store | LoadNeighbours) or getattr(op.op, "is_ordered", False):
+def _region(graph: Graph, loops: list[cfg.Loop]) -> tuple[int, set[int]]:
+    """The lowest block that all ways to the loops come through, and the blocks from it to their last ones."""
+    entry = loops[0].header
+    for loop in loops[1:]:
+        while not cfg.dominates(graph.idom, entry, loop.header):
+            entry = graph.idom[entry]
+    blocks = set().union(*(loop.blocks for loop in loops)) | {entry}
+    stack = list(blocks - {entry})
+    while stack:
+        for p in graph.predecessors[stack.pop()]:
+            if p not in blocks:
+                blocks.add(p)
+                stack.append(p)
+    return entry, blocks
+
+
+def _is_closed(function: model.Function, graph: Graph, entry: int, blocks: set[int]) -> bool:
+    """Whether control comes into the blocks at the entry alone, and values leave them in phis alone."""
+    if any(p not in blocks for b in blocks - {entry} for p in graph.predecessors[b]):
+        return False
+    inner = _defined(function, blocks)
+    outside = (b for b in function.blocks if b.index not in blocks)
+    return not any(type(o) is Value and o.id in inner for b in outside for o in _used(b))
+
+
+class _Costs:
+    """Estimates for sets of blocks."""
+
+    def __init__(self, function: model.Function, shapes: Shapes, gather: int) -> None:
+        self.function, self.shapes, self.gather = function, shapes, gather
+
+    def few(self, blocks: set[int]) -> int:
+        """Up to how many lanes scalar code is faster; 0 where there can be none."""
+        operations = sum(len(self.function.blocks[b].operations) for b in blocks)
+        loops = [loop for loop in self.shapes.graph.loops.all if loop.header in blocks and loop.blocks <= blocks]
+        parts = [loop.blocks for loop in loops]
+        between = blocks.difference(*parts)
+        if operations > MAX_OPERATIONS or any(loop.children for loop in loops):
             return 0
-        if _goes_lane_by_lane(op, shapes):
-            gathers += 2 if isinstance(op.op, LoadNeighbours) else 1
-        else:
-            others += 1
-    if not gathers or len(operations) > MAX_OPERATIONS:
-        return 0
-    iteration = max((gathers + others) / 3.5, _chain(function, loop) / 2)
-    return int((gather * gathers + 2 * others) / (iteration + LEAVE))
+        vectors = scalars = 0.0
+        for loop in [*loops, None]:
+            counts = self._operations(loop.blocks if loop else between)
+            if counts is None or (loop and not counts[0]):
+                return 0
+            gathers, others = counts
+            vectors += self.gather * gathers + 2 * others
+            scalars += max((gathers + others) / 3.5, _chain(self.function, loop) / 2 if loop else 0)
+        return int(vectors / (scalars + LEAVE))
+
+    def _operations(self, blocks: set[int]) -> tuple[int, int] | None:
+        """How many gathers and other operations, dear ones weighted; nothing where there is what a lane cannot do by itself."""
+        gathers = others = 0
+        for op in (op for b in blocks for op in self.function.blocks[b].operations):
+            if isinstance(op.op, Lane) and not isinstance(op.op, SpecialRegister):
+                if getattr(op.op, "space", None) in ("local", "shared::cluster"):  # the result hangs on the lane
+                    return None
+                others += 1 if op.op.opcode and op.op.opcode[0] in CHEAP else DEAR
+                continue
+            if not isinstance(op.op, Load | Store | LoadNeighbours) or getattr(op.op, "is_ordered", False):
+                return None
+            if _goes_lane_by_lane(op, self.shapes):
+                gathers += 2 if isinstance(op.op, LoadNeighbours) else 1
+            else:
+                others += 1
+        return gathers, others
 
 
 def _chain(function: model.Function, loop: cfg.Loop) -> int:
@@ -128,21 +190,24 @@ def _goes_lane_by_lane(op: model.Operation, shapes: Shapes) -> bool:
     return shape.stride != 0 and (shape.rows > 1 or shape.stride * 8 != bits or op.op.count > 1)
 
 
-def _describe(function: model.Function, shapes: Shapes, loop: cfg.Loop, few: int) -> LoneLoop:
-    header = function.blocks[loop.header]
-    inner = {r.id for b in loop.blocks for op in function.blocks[b].operations for r in op.results}
-    inner |= {phi.result.id for b in loop.blocks if b != loop.header for phi in function.blocks[b].phis}
-    inputs = {phi.result.id: phi.result for phi in header.phis}
+def _defined(function: model.Function, blocks: set[int]) -> set[int]:
+    found = {r.id for b in blocks for op in function.blocks[b].operations for r in op.results}
+    return found | {phi.result.id for b in blocks for phi in function.blocks[b].phis}
+
+
+def _describe(function: model.Function, shapes: Shapes, entry: int, blocks: set[int], few: int) -> LoneRegion:
+    inputs = {phi.result.id: phi.result for phi in function.blocks[entry].phis}
+    inner = _defined(function, blocks) - set(inputs)
     targets: dict[int, Block] = {}
-    for b in sorted(loop.blocks):
+    for b in sorted(blocks):
         block = function.blocks[b]
         for s in block.successors():
-            if s.index not in loop.blocks:
+            if s.index not in blocks:
                 targets[s.index] = s
         for operand in _used(block):
             if type(operand) is Value and operand.id not in inner:
                 inputs.setdefault(operand.id, operand)
-    result = LoneLoop(loop, few, list(inputs.values()), [(t, list(t.phis)) for _, t in sorted(targets.items())])
+    result = LoneRegion(entry, blocks, few, list(inputs.values()), [(t, list(t.phis)) for _, t in sorted(targets.items())])
     for value in result.inputs:
         result.reserve("in", value.id, (1 if shapes.of[value.id].is_uniform else WARP) * -(-value.width // 8))
     for target, phis in result.exits:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anywarp import abi
-from anywarp.analysis.lone_loops import LoneLoop
+from anywarp.analysis.lone_loops import LoneRegion
 from anywarp.analysis.loop_steps import LoopSteps
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
@@ -76,7 +76,7 @@ class ControlEmitter(MemoryEmitter):
         self.recompute = Recompute(self.function, shapes)
         if shapes.graph.loops.all and not shapes.graph.loops.is_irreducible:
             self.hints = Prefetch(self.function, LoopSteps(self.function, shapes))
-        self.lone_loops: dict[int, LoneLoop] = {}  # by header
+        self.lone_loops: dict[int, LoneRegion] = {}  # by header
         self.without_vectors: set[int] = set()  # blocks of loops whose lanes always run by themselves
         self.frame_bytes = 0
         self._frame: dict[str, int] = {}
@@ -89,13 +89,13 @@ class ControlEmitter(MemoryEmitter):
             self.has_masked[b.index] or not self.has_full[b.index] or any(self.has_masked[p.index] for p in b.predecessors) for b in blocks
         ]
 
-    def take_lone_loops(self, loops: dict[int, LoneLoop]) -> None:
+    def take_lone_loops(self, loops: dict[int, LoneRegion]) -> None:
         """Makes lanes of these loops run by themselves (`lower.lone_lanes`)."""
         self.lone_loops = loops
         for lone in loops.values():
             if lone.few >= WARP:
-                self.without_vectors |= lone.loop.blocks
-                for b in lone.loop.blocks:
+                self.without_vectors |= lone.blocks
+                for b in lone.blocks:
                     self.has_full[b], self.has_masked[b] = False, True
         self._find_checked()
 

@@ -2,11 +2,12 @@
 
 A loop that gathers costs a warp the same for three lanes as for 32. Where few lanes are left at the header of such a loop (long rows of
 a sparse matrix, the few vertices of a level), a function of the module takes them one by one: the loop's blocks again, with every value a
-scalar. `analysis.lone_loops` tells for which loops, and what few is: where it is a warp or more, there is no other code for the loop.
+scalar. `analysis.lone_loops` tells for which loops, which of them go together as one region, and what few is: where it is a warp or more,
+there is no other code for the region.
 
-    masked copy of the header:  few lanes?  ── yes ──►  values that the loop needs → a block of memory
-                                   │ no                 call lone.N(lanes, block): lane by lane, until it leaves the loop
-                                   ▼                    phis and masks of the loop's exits ← the block of memory
+    masked copy of the entry:   few lanes?  ── yes ──►  values that the loop needs → a block of memory
+                                   │ no                 call lone.N(lanes, block): lane by lane, until it leaves the region
+                                   ▼                    phis and masks of the region's exits ← the block of memory
                                  as ever                go on where lanes wait
 
 Not in loops with anything that concerns more than one lane, or other memory operations than loads and stores.
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from anywarp.analysis.lone_loops import LoneLoop
+from anywarp.analysis.lone_loops import LoneRegion
 from anywarp.analysis.shapes import Shapes
 from anywarp.ir import model
 from anywarp.ir.model import Address, Block, Value
@@ -27,12 +28,12 @@ from anywarp.lower.kernel import KernelEmitter
 from anywarp.lower.memory import Place
 
 
-def symbol_of(lone: LoneLoop) -> str:
+def symbol_of(lone: LoneRegion) -> str:
     """The function's LLVM name."""
-    return f"lone.{lone.loop.header}"
+    return f"lone.{lone.entry}"
 
 
-def run_lone_lanes(w: Any, lone: LoneLoop) -> None:
+def run_lone_lanes(w: Any, lone: LoneRegion) -> None:
     """At the masked copy of a loop's header: where few lanes are there, lets them leave the loop; else falls through. `w`: the kernel's
     emitter."""
     few, many = w.new_label("few"), w.new_label("many")
@@ -68,7 +69,7 @@ def run_lone_lanes(w: Any, lone: LoneLoop) -> None:
                 v = w.load(elem, WARP, place("out", phi.result.id), 64)
             w.write_slot(phi.result, v, mask)
         w.arrive(target, mask)
-    w.jump(w.check_label(lone.loop.header + 1))
+    w.jump(w.check_label(lone.entry + 1))
     w.restore(state)
     if lone.few < WARP:
         w.label(many)
@@ -77,7 +78,7 @@ def run_lone_lanes(w: Any, lone: LoneLoop) -> None:
 class LoneLanesEmitter(KernelEmitter):
     """Emits the function of one loop into its kernel's module."""
 
-    def __init__(self, kernel: KernelEmitter, lone: LoneLoop) -> None:
+    def __init__(self, kernel: KernelEmitter, lone: LoneRegion) -> None:
         shapes = kernel.shapes
         scalar = Shapes([UNIFORM] * kernel.function.values, shapes.graph, {}, set(), {}, shapes.threads)
         super().__init__(kernel.module, kernel.function, scalar, kernel.layout)
@@ -87,7 +88,7 @@ class LoneLanesEmitter(KernelEmitter):
     def emit_function(self) -> None:
         """Appends the function to the module."""
         lone = self.lone
-        for index in sorted(lone.loop.blocks):
+        for index in sorted(lone.blocks):
             self._copy(self.function.blocks[index], True)
         blocks, self.lines = self.lines, []
         self.line(f"%shared = getelementptr i8, ptr {self.cta_field('shared').name}, i64 0")
@@ -104,7 +105,7 @@ class LoneLanesEmitter(KernelEmitter):
         self.line(f"%local = getelementptr i8, {local.typed}, {block.typed}")
         for value in lone.inputs:
             self.write_slot(value, self._input(value))
-        self.jump(self.full_label(self.function.blocks[lone.loop.header]))
+        self.jump(self.full_label(self.function.blocks[lone.entry]))
         start, self.lines = self.lines, []
         self.label("lane.done")
         self.line("%lanes.left = xor i32 %lanes.rest, %lane.bit")
@@ -134,7 +135,7 @@ class LoneLanesEmitter(KernelEmitter):
         return self.load(elem, 1, place if is_uniform else self._of_lane(place, size), size)
 
     def go_full(self, source: Block, target: Block) -> None:
-        if target.index in self.lone.loop.blocks:
+        if target.index in self.lone.blocks:
             super().go_full(source, target)
             return
         which = target.predecessors.index(source)
