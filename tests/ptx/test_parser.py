@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from anywarp.ptx import PtxError, parse, tree, verify
+from anywarp.ptx import PtxError, parse, print_module, tree, verify
 from anywarp.ptx.tree import (
     Address,
     AddressList,
@@ -387,3 +387,13 @@ def test_debug_information() -> None:
 def test_text_may_have_a_mark_a_nul_and_windows_line_ends() -> None:
     module = parse("\ufeff" + (HEADER + ".entry k { ret; }\n").replace("\n", "\r\n") + "\0garbage {")
     assert list(module.functions) == ["k"]
+
+
+def test_parts_of_video_operands() -> None:
+    text = ".version 8.0\n.target sm_80\n.entry k()\n{\n.reg .b32 a, b, c;\nvmad.s32.u32.s32 a, -b.h0, -c, a;\nvadd4.u32.u32.u32 a.b10, b.b3221, c, a;\n}\n"
+    module = parse(text)
+    negated, masked = (s for s in module.functions["k"].body or [] if isinstance(s, tree.Instruction))
+    a, b, c = (tree.Register(name) for name in "abc")
+    assert negated.operands == (a, tree.Part(b, "h0", True), tree.Part(c, None, True), a)
+    assert masked.operands == (tree.Part(a, "b10"), tree.Part(b, "b3221"), c, a)
+    assert "vmad.s32.u32.s32 a, -b.h0, -c, a;" in print_module(module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from anywarp.ir import builtin
@@ -42,10 +41,8 @@ class Decoder(OperandReader):
     def decode(self, instruction: tree.Instruction, scope: Scope) -> None:
         """Appends the operations of one instruction that is no branch."""
         line = instruction.line
+        instruction = selection.plain(instruction)
         opcode = instruction.opcode
-        operands_flat = tree.flat_operands(instruction.operands)
-        if operands_flat is not instruction.operands:
-            instruction = replace(instruction, operands=operands_flat)
         if opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and self._parameter_access(instruction, scope):
             return
         op = self.select_declaration(instruction, scope)

@@ -6,8 +6,9 @@ The compiler (`ir.operands`) and the reference interpreter (`reference.semantics
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from anywarp.isa import base
+from anywarp.isa import base, video
 from anywarp.ptx import tree
 
 
@@ -19,6 +20,19 @@ def choose(
     if len(fitting) > 1:
         fitting.sort(key=lambda c: not _agrees(c, operands, is_predicate))
     return fitting[0] if fitting else None
+
+
+def plain(instruction: tree.Instruction) -> tree.Instruction:
+    """The instruction as declarations know it: the items of bracketed lists are operands of their own, and what a video instruction takes
+    of its operands stands in its opcode."""
+    operands = tree.flat_operands(instruction.operands)
+    if any(isinstance(o, tree.Part) for o in operands):
+        parts = [o if isinstance(o, tree.Part) else None for o in operands]
+        selectors, negated = [p.selector if p else None for p in parts], [p is not None and p.negated for p in parts]
+        opcode = video.opcode_with_selectors(instruction.opcode, selectors, negated)
+        operands = tuple(o.base if isinstance(o, tree.Part) else o for o in operands)
+        return replace(instruction, opcode=opcode, operands=operands)
+    return instruction if operands is instruction.operands else replace(instruction, operands=operands)
 
 
 def paired(declared: base.Instruction, operands: tuple[tree.Operand, ...]) -> list[tuple[base.OperandSpec, tree.Operand | None]] | None:

@@ -27,6 +27,7 @@ from anywarp.ptx.tree import (
     Negated,
     Operand,
     Pair,
+    Part,
     Register,
     Sink,
     Symbol,
@@ -41,6 +42,7 @@ _PLAIN = re.compile(
     r"|\[\s*([%$A-Za-z_][\w$]+)\s*(?:\+\s*(-?[1-9]\d{0,8}|0)\s*)?\])\s*",  # address
     re.ASCII,
 )
+_PART = re.compile("b[0-7]{1,4}|h[0-3]{1,2}")  # of a register, in video instructions
 _HARD = re.compile(r"[\[{(|]")
 # One operand of a list in which brackets may hold commas.
 _PIECES = re.compile(r"(?:[^,\[{(]+|\[[^\]]*\]|\{[^}]*\}|\([^)]*\))+")
@@ -229,6 +231,14 @@ class OperandReader:
             if not isinstance(operand, Register):
                 lexer.fail("expected a predicate register after '!'", start)
             return Negated(operand)
+        if text == "-":
+            start = lexer.start
+            lexer.advance()
+            if lexer.kind == "name" and self.is_register(lexer.text):
+                of = self._named(lexer, opcode)
+                if isinstance(of, Register | Part):
+                    return Part(of, None, True) if isinstance(of, Register) else Part(of.base, of.selector, True)
+            lexer.jump(start)
         if lexer.kind != "name" or text == "WARP_SZ":
             if lexer.kind == "end" or text in (";", ",", ")", "]", "}"):
                 raise lexer.error("an operand")
@@ -258,6 +268,9 @@ class OperandReader:
             if name in VECTOR_SPECIAL_REGISTERS and component in ("x", "y", "z", "w"):
                 lexer.advance()
                 return self.name(f"{name}.{component}")
+            if _PART.fullmatch(component):
+                lexer.advance()
+                return Part(node if isinstance(node, Register) else Register(name), component)
             if component not in COMPONENTS:
                 lexer.fail(f"expected a component (.x .y .z .w or .r .g .b .a) after '{name}', found '{lexer.text}'")
             lexer.advance()

@@ -27,6 +27,7 @@ from anywarp.ptx.tree import (
     Negated,
     Operand,
     Pair,
+    Part,
     Pragma,
     Register,
     RegisterDeclaration,
@@ -60,6 +61,8 @@ def print_operand(operand: Operand) -> str:
         return "{" + ", ".join(map(print_operand, operand.elements)) + "}"
     if isinstance(operand, Component):
         return f"{operand.base.name}.{'xyzw'[operand.index]}"
+    if isinstance(operand, Part):
+        return f"{'-' * operand.negated}{operand.base.name}{'' if operand.selector is None else '.' + operand.selector}"
     if isinstance(operand, Negated):
         return f"!{operand.operand.name}"
     if isinstance(operand, Pair):

@@ -72,6 +72,16 @@ class Component:
 
 
 @dataclass(slots=True, frozen=True)
+class Part:
+    """`-r.h0`, `r.b7654`: what a video instruction takes of a register, or which of its bytes it writes; `selector` is the text after the
+    dot, None where only a minus stands before the register."""
+
+    base: Register
+    selector: str | None
+    negated: bool = False
+
+
+@dataclass(slots=True, frozen=True)
 class Negated:
     """`!p` as a source operand of setp, selp, barriers and votes."""
 
@@ -114,7 +124,9 @@ class Arguments:
     items: tuple[Operand, ...]
 
 
-Operand: TypeAlias = Register | Integer | Float | Symbol | Address | Vector | Component | Negated | Pair | Sink | AddressList | Arguments
+Operand: TypeAlias = (
+    Register | Integer | Float | Symbol | Address | Vector | Component | Part | Negated | Pair | Sink | AddressList | Arguments
+)
 
 
 def flat_operands(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:

@@ -27,6 +27,7 @@ from anywarp.ptx.tree import (
     Negated,
     Operand,
     Pair,
+    Part,
     Register,
     RegisterDeclaration,
     Statement,
@@ -272,7 +273,7 @@ class _Verifier:
             self.operands(operand.elements, at)
         elif isinstance(operand, AddressList | Arguments):
             self.operands(operand.items, at)
-        elif isinstance(operand, Component):
+        elif isinstance(operand, Component | Part):
             self.operand(operand.base, at)
         elif isinstance(operand, Negated):
             self.operand(operand.operand, at)

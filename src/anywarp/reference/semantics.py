@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anywarp.isa  # noqa: F401  declares every instruction
@@ -67,9 +66,7 @@ def step_of(decoder: FunctionDecoder, instruction: tree.Instruction) -> Step:
     step = own(decoder, instruction) if own else None
     if step is not None:
         return step
-    operands = tree.flat_operands(instruction.operands)
-    if operands is not instruction.operands:
-        instruction = replace(instruction, operands=operands)
+    instruction = selection.plain(instruction)
     declared = selection.choose(instruction.opcode, instruction.operands, decoder.is_predicate)
     if declared is None:
         raise decoder.fail(f"no meaning for '{instruction.mnemonic}' with {len(instruction.operands)} operands")
