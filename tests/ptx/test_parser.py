@@ -390,8 +390,8 @@ def test_text_may_have_a_mark_a_nul_and_windows_line_ends() -> None:
 
 
 def test_parts_of_video_operands() -> None:
-    text = ".version 8.0\n.target sm_80\n.entry k()\n{\n.reg .b32 a, b, c;\nvmad.s32.u32.s32 a, -b.h0, -c, a;\nvadd4.u32.u32.u32 a.b10, b.b3221, c, a;\n}\n"
-    module = parse(text)
+    body = ".reg .b32 a, b, c;\nvmad.s32.u32.s32 a, -b.h0, -c, a;\nvadd4.u32.u32.u32 a.b10, b.b3221, c, a;\n"
+    module = parse(f".version 8.0\n.target sm_80\n.entry k()\n{{\n{body}}}\n")
     negated, masked = (s for s in module.functions["k"].body or [] if isinstance(s, tree.Instruction))
     a, b, c = (tree.Register(name) for name in "abc")
     assert negated.operands == (a, tree.Part(b, "h0", True), tree.Part(c, None, True), a)
