@@ -186,15 +186,20 @@ def _cut(flattener: Flattener, items: list[Item], caller: Decoder | None) -> tup
             block.is_uniform = "uni" in instruction.opcode
             new()
         elif name == "brx":
-            if instruction.guard is not None:
-                raise PtxError("brx.idx with a guard is not supported", line)
+            if instruction.guard is not None:  # lanes with the guard go through a block of their own
+                _end(block, f"guarded.{fresh}", instruction.guard, instruction.guard_negated, scope, line, decoder)
+                block.targets[1] = behind = f"behind.{fresh}"
+                labels[block.targets[0]] = guarded = new()
+                block = guarded
             table = scope.lookup(instruction.operands[1].name, line)  # type: ignore[union-attr]
             assert isinstance(table, tree.BranchTargets)
             block.condition = decoder.source(instruction.operands[0], "u32", scope, line)
             block.kind = "switch"
             block.targets = [_label(tree.Symbol(label), scope, line) for label in table.labels]
             block.is_uniform = "uni" in instruction.opcode
-            new()
+            following = new()
+            if instruction.guard is not None:
+                labels[behind] = following
         elif name in ("ret", "exit"):
             if instruction.guard is None:
                 block.kind = "exit"
@@ -210,7 +215,7 @@ def _cut(flattener: Flattener, items: list[Item], caller: Decoder | None) -> tup
                     block.operations.pop()
                     block.kind, block.condition, block.targets = "branch", operation.guard, [f"guarded.{fresh}", f"behind.{fresh}"]
                     operation.guard = None
-                    labels[f"guarded.{fresh}"] = guarded = new()
+                    labels[block.targets[0]] = guarded = new()
                     guarded.operations.append(operation)
                     labels[block.targets[1]] = new()
                 else:
