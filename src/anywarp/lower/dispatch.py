@@ -5,6 +5,10 @@ block is a case of one dispatcher, lanes wait at blocks in any combination, and 
 that ran last at which lanes wait. So every lane comes to its turn. The price: every value has one number a lane, and all of them live in
 the warp's frame, written only for the lanes that run.
 
+A block that begins with an instruction for which lanes of the warp wait for one another (`.sync`) takes its turn when all lanes have come
+that the instruction names and that have not exited. Lanes that wait so for what cannot come any more, which PTX leaves undefined, go on
+as they are.
+
 Lanes that come to a barrier are parked until no lane of the warp can run. Then the warp reports them, barrier by barrier, and blocks until
 one completes; the lanes that wait at others stay where they are.
 """
@@ -15,11 +19,12 @@ from typing import Any
 
 from anywarp import abi
 from anywarp.analysis.shapes import Shapes
-from anywarp.ir.model import Block, Operation, Value
+from anywarp.ir.model import Block, Constant, Operation, Value
 from anywarp.isa.synchronisation import BlockingBarrier, ClusterWait
 from anywarp.lower.control import Cut
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.kernel import KernelEmitter
+from anywarp.transform.part_before_warp_instructions import gathers
 
 
 class DispatchEmitter(KernelEmitter):
@@ -35,6 +40,7 @@ class DispatchEmitter(KernelEmitter):
         self.blend_slots = True
         self._parking: list[tuple[int, Operation, Block]] = []  # barriers of the CTA: resume point, operation, its block
         self._waits: list[tuple[int, Operation, Block]] = []  # of the cluster
+        self._gates: list[Block] = []  # blocks at which lanes wait for others of the warp
         self._places = 0  # at which lanes wait, or the warp leaves the function
 
     # ------------------------------------------------------------------------------------------------ state in the frame
@@ -60,11 +66,40 @@ class DispatchEmitter(KernelEmitter):
             self._prologue.append(f"  {self.mask_slot(block)} = getelementptr i8, ptr %frame, i64 {masks + 4 * block.index}")
         for block in self.function.blocks:
             self.label(f"case.{block.index}")
-            self._waiting[block.index] = self.read_mask(block)
-            self.write_mask(block, self.const("i32", 0))
+            self._waiting[block.index] = self._take(block)
             self.jump(f"masked.{block.index}")
             self._copy(block, False)
         self._dispatcher(masks, n)
+
+    def _take(self, block: Block) -> V:
+        """The lanes that wait at a block and may run it now, taken out of its mask."""
+        waiting = self.read_mask(block)
+        if not block.operations or not gathers(block.operations[0]):
+            self.write_mask(block, self.const("i32", 0))
+            return waiting
+        self._gates.append(block)
+        self.held, self.tests = {}, {}
+        op, live = block.operations[0], self.load("i32", 1, self.warp_pointer("live"), 4)
+        here, nobody = waiting, self.const("i32", 0)
+        if op.guard is not None:  # lanes without it do not take part, and need not wait
+            here = self.and_(waiting, self.mask_of(self.vector(op.guard)))
+        missing = self.and_(live, self.not_(here))
+        names_lanes = op.op.form.operands[-1].name == "membermask"
+        if names_lanes and not (isinstance(op.operands[-1], Constant) and op.operands[-1].value == 0xFFFFFFFF):
+            named = self.broadcast(self.cast(self.wide_or_uniform(op.operands[-1]), "i32"), WARP)
+            complete = self.icmp("eq", self.and_(named, self.broadcast(missing, WARP)), self.const("i32", 0, WARP))
+            ready = self.and_(waiting, self.mask_of(complete))
+        else:
+            ready = self.select(self.icmp("eq", missing, nobody), waiting, nobody)
+        ready = self.or_(ready, self.and_(waiting, self.not_(here)))
+        forced = self.load("i32", 1, self._state("forced"), 4)
+        ready = self.select(self.icmp("eq", forced, nobody), ready, waiting)
+        label = self.new_label("gathered")
+        self.branch(self.icmp("eq", ready, nobody), "look.on", label)
+        self.label(label)
+        self.store(nobody, self._state("forced"), 4)
+        self.write_mask(block, self.and_(waiting, self.not_(ready)))
+        return ready
 
     def check_label(self, index: int) -> str:
         return "dispatch"
@@ -132,7 +167,7 @@ class DispatchEmitter(KernelEmitter):
             told = self.const("i32", 0)
             for pc, _, _ in self._parking:
                 told = self.or_(told, self.load("i32", 1, self._state(f"told{pc}"), 4))
-            self.branch(self.icmp("ne", told, self.const("i32", 0)), "completed", self.exit_label)
+            self.branch(self.icmp("ne", told, self.const("i32", 0)), "completed", "idle")
             self.label("completed")
             completed = self.load("i32", 1, self.warp_pointer("completed"), 4)
             self.branch(self.icmp("ne", completed, self.const("i32", 0)), "release", "block")
@@ -150,7 +185,13 @@ class DispatchEmitter(KernelEmitter):
                 self._release(pc, op, block, self.and_(told, self.mask_of(self.icmp("eq", self._kept("number", pc), number))))
             self.jump("dispatch")
         else:
-            self.jump(self.exit_label)
+            self.jump("idle")
+        self.label("idle")
+        gathering = self.const("i32", 0)
+        for block in self._gates:
+            gathering = self.or_(gathering, self.read_mask(block))
+        self.store(gathering, self._state("forced"), 4)
+        self.branch(self.icmp("ne", gathering, self.const("i32", 0)), "dispatch", self.exit_label)
         self.label(f"resume.{self._again}")
         self.jump("dispatch")
         self.cuts.append(Cut(self.function.blocks[0], False, self._again))
@@ -224,6 +265,7 @@ class DispatchEmitter(KernelEmitter):
         for block in self.function.blocks:
             self.write_mask(block, self.const("i32", 0))
         self.store(self.const("i32", -1), self._state("last"), 4)
+        self.store(self.const("i32", 0), self._state("forced"), 4)
         for pc, _, _ in (*self._parking, *self._waits):
             for key in ("parked", "told"):
                 self.store(self.const("i32", 0), self._state(f"{key}{pc}"), 4)

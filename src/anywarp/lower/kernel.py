@@ -23,6 +23,7 @@ from anywarp.lower.straight import StraightEmitter
 from anywarp.lower.turns import take_turns
 from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
+from anywarp.transform.part_before_warp_instructions import part_before_warp_instructions
 from anywarp.transform.step_in_strided_loops import step_in_strided_loops
 from anywarp.transform.yield_in_polling_loops import yield_in_polling_loops
 
@@ -66,6 +67,7 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
             return kernel.emit()
     from anywarp.lower.dispatch import DispatchEmitter
 
+    part_before_warp_instructions(function)
     return DispatchEmitter(Module(features), function, analyse(function, "any", all_varying=True), "any.partial" + probing).emit()
 
 
