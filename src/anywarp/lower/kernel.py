@@ -20,7 +20,7 @@ from anywarp.isa.stack import STACK_BYTES
 from anywarp.lower import atomics, calls
 from anywarp.lower.emit import WARP, Module, V
 from anywarp.lower.straight import StraightEmitter
-from anywarp.lower.turns import take_turns
+from anywarp.lower.turns import begin_turn, take_turns
 from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
 from anywarp.transform.part_before_warp_instructions import part_before_warp_instructions
@@ -147,6 +147,7 @@ class KernelEmitter(StraightEmitter):
         self.waits_in_functions = any(op.op.is_cut for callee in function.callees.values() for op in callee.operations())
         self.is_stepped = self.waits_in_functions or any(op.op.is_cut and not isinstance(op.op, Step) for op in function.operations())
         self.steps_inside = not self.is_stepped and any(isinstance(op.op, Step) for op in function.operations())
+        self.entered: list[tuple[str, V, V]] = []  # turns: label, warp and its number
         self.takes_turns = self.is_stepped and not self.waits_in_functions and not self.is_probing
         self.prepare(shapes, self.is_partial)
 
@@ -259,7 +260,7 @@ class KernelEmitter(StraightEmitter):
         symbol = "kernel"
         body = self._body()
         if self.is_stepped:
-            head = f"define i32 @{symbol}(ptr noalias %launch, ptr %cta, ptr noalias %warp)"
+            head = f"define i32 @{symbol}(ptr noalias %launch, ptr %cta, ptr noalias %first.warp)"
         else:
             head = f"define void @{symbol}(ptr noalias %launch, ptr %cta, i64 %first, i64 %ctas)"
         self._define(head, symbol, body)
@@ -287,6 +288,10 @@ class KernelEmitter(StraightEmitter):
         self.emit_blocks()
         blocks = self.lines
         self.lines = []
+        if self.is_stepped:  # all turns are known then
+            self._end_of_stepped()
+        end = self.lines
+        self.lines = []
         self.label("entry")
         entry_at = len(self.lines)
         shared = self.cta_field("shared")
@@ -299,16 +304,17 @@ class KernelEmitter(StraightEmitter):
         self.lines = []
         self._start_of_warp()
         warp_start = self.lines
-        self.lines = []
-        self.label("warp.done")
-        if self.is_stepped:
-            if self.takes_turns:
-                take_turns(self, abi.Turn.EXITED)
-            self.line("ret i32 0")
-        else:
+        if not self.is_stepped:
+            self.lines = end
+            self.label("warp.done")
             self.straight_loops()
-        end = self.lines
         return [*start[:entry_at], *self.entry_lines, *start[entry_at:], *self._prologue, *warp_start, *blocks, *end]
+
+    def _end_of_stepped(self) -> None:
+        self.label("warp.done")
+        if self.takes_turns:
+            take_turns(self, abi.Turn.EXITED)
+        self.line("ret i32 0")
 
     def _start_of_warp(self) -> None:
         """From the prologue to the first block: with a full warp to its full copy."""
@@ -355,8 +361,7 @@ class KernelEmitter(StraightEmitter):
         for axis in range(3):
             v = self.cta_field("ctaid", axis)
             self.line(f"%ctaid.{'xyz'[axis]} = add i32 {v.name}, 0")
-        index = self.load("i32", 1, self.warp_pointer("index"), 4)
-        self.line(f"%warpindex = add i32 {index.name}, 0")
+        begin_turn(self, V("ptr", 1, "%first.warp"))
         for name, field in (("%frame", "frame"), ("%local", "local")):
             v = self.load("ptr", 1, self.warp_pointer(field), 8)
             self.line(f"{name} = getelementptr i8, ptr {v.name}, i64 0")

@@ -1,7 +1,7 @@
 """Turns inside compiled code: at most cuts the next warp of the CTA does what this one did, so it need not go through the runtime.
 
     cut:    save what lives, pc = N
-            may the next warp have its turn?  ── yes ──►  the function again, for the next warp (a jump: `musttail`)
+            may the next warp have its turn?  ── yes ──►  the start of the function again, for the next warp
                │ no                                        or, behind the last warp, for the first one: a new round
             return the status
 
@@ -46,7 +46,7 @@ def take_turns(w: Any, turn: abi.Turn) -> None:
     index = w.add(w.warp_index(), w.const("i32", 1))
     w.branch(w.icmp("ult", index, end), next_warp, last)
     w.label(next_warp)
-    _enter(w, w.offset(w.warp, abi.WARP_STATE.size), index, turn)
+    _enter(w, next_warp, w.offset(w.warp, abi.WARP_STATE.size), index, turn)
     w.label(last)
     if turn is abi.Turn.EXITED:  # all have: nobody is left for another round
         w.jump(leave)
@@ -55,12 +55,26 @@ def take_turns(w: Any, turn: abi.Turn) -> None:
         w.branch(w.icmp("ne", rounds, w.const("i32", 0)), again, leave)
         w.label(again)
         w.store(w.sub(rounds, w.const("i32", 1)), w.offset(w.cta, abi.CTA.offset("turn_rounds")), 4)
-        _enter(w, w.cta_field("warps"), w.const("i32", 0), abi.Turn.NONE)
+        _enter(w, again, w.cta_field("warps"), w.const("i32", 0), abi.Turn.NONE)
     w.label(leave)
 
 
-def _enter(w: Any, warp: V, index: V, turn: abi.Turn) -> None:
+def _enter(w: Any, label: str, warp: V, index: V, turn: abi.Turn) -> None:
+    """Ends a block, `label`."""
     w.store(w.const("i32", int(turn)), w.offset(w.cta, abi.CTA.offset("turn")), 4)
     w.store(index, w.offset(w.cta, abi.CTA.offset("current_warp")), 4)
-    status = w.value("i32", 1, f"musttail call i32 @kernel({w.launch.typed}, {w.cta.typed}, {warp.typed})")
-    w.line(f"ret {status.typed}")
+    w.entered.append((label, warp, index))
+    w.jump("warp.turn")
+
+
+def begin_turn(w: Any, first: V) -> None:
+    """The block that warps start from, behind the function's entry and the turns that were taken: `%warp` and `%warpindex`. `first` is the
+    warp that the runtime starts."""
+    index = w.load("i32", 1, w.offset(first, abi.WARP_STATE.offset("index")), 4)
+    w.jump("warp.turn.first")
+    w.label("warp.turn.first")
+    w.jump("warp.turn")
+    w.label("warp.turn")
+    incoming = [("warp.turn.first", first, index), *w.entered]
+    w.line(f"%warp = phi ptr {', '.join(f'[ {warp.name}, %{label} ]' for label, warp, _ in incoming)}")
+    w.line(f"%warpindex = phi i32 {', '.join(f'[ {index.name}, %{label} ]' for label, _, index in incoming)}")

@@ -110,6 +110,7 @@ bool Resident::provide(const Needs& needs) {
     fiber_count_ = needs.warps;
   }
   needs_ = needs;
+  untouched_ = 0;
   cta.shared = window_ + kGuard;
   cta.runtime = this;
   std::uint8_t* at = memory_ + kGuard;
@@ -132,24 +133,32 @@ bool Resident::provide(const Needs& needs) {
   return true;
 }
 
+void Resident::reset(const abi::Launch& launch) {
+  std::fill_n(live_, launch.warps, ~0u);
+  std::fill_n(threads_, launch.warps, abi::kWarp);
+  std::fill_n(yield_pc_, launch.warps, ~0u);
+  std::fill_n(cluster_phase_, launch.warps, 0u);
+  if (const std::uint32_t rest = launch.threads % abi::kWarp; rest != 0) {
+    live_[launch.warps - 1] = (1u << rest) - 1;
+    threads_[launch.warps - 1] = rest;
+  }
+  for (std::uint32_t w = 0; w < launch.warps; ++w) {
+    warps_[w].exists = live_[w];
+    warps_[w].completed = 0;
+  }
+  untouched_ = launch.threads;
+}
+
 void Resident::start(const abi::Launch& launch, std::uint64_t index) {
   linear = index;
   cta.ctaid[0] = static_cast<std::uint32_t>(index % launch.grid[0]);
   cta.ctaid[1] = static_cast<std::uint32_t>(index / launch.grid[0] % launch.grid[1]);
   cta.ctaid[2] = static_cast<std::uint32_t>(index / launch.grid[0] / launch.grid[1]);
   cta.current_warp = 0;
+  if (untouched_ != launch.threads) reset(launch);
   for (std::uint32_t w = 0; w < launch.warps; ++w) {
-    abi::Warp& warp = warps_[w];
-    warp.pc = warp.completed = 0;
-    warp.exists = warp.live = live_[w] = ~0u;
-    threads_[w] = abi::kWarp;
-    yield_pc_[w] = ~0u;
-    cluster_phase_[w] = 0;
-  }
-  if (const std::uint32_t rest = launch.threads % abi::kWarp; rest != 0) {
-    const std::uint32_t last = launch.warps - 1;
-    warps_[last].exists = warps_[last].live = live_[last] = (1u << rest) - 1;
-    threads_[last] = rest;
+    warps_[w].pc = 0;
+    warps_[w].live = live_[w];
   }
   if (needs_.stack != 0)
     for (std::uint32_t w = 0; w < launch.warps; ++w) fibers_[w].drop();
@@ -171,6 +180,7 @@ void Resident::complete(std::uint32_t id) {
       abi::Warp& warp = warps_[std::countr_zero(left)];
       ((b.parked & left & -left) != 0 ? warp.parked_results[id] : warp.barrier_result) = results[kind];
     }
+  if (b.parked != 0) untouched_ = 0;
   for (std::uint32_t left = b.parked; left != 0; left &= left - 1) warps_[std::countr_zero(left)].completed |= 1u << id;
   next_ready_ |= b.waiting | (b.parked & blocked_);
   blocked_ &= ~b.parked;
@@ -217,10 +227,13 @@ void Resident::lanes_exited(std::uint32_t index, std::uint32_t live) {
   const std::uint32_t gone = threads_[index] - static_cast<std::uint32_t>(std::popcount(live));
   live_[index] = live;
   threads_[index] -= gone;
+  untouched_ = 0;
   count_exited(gone);
 }
 
 void Resident::warps_exited(std::uint32_t first, std::uint32_t end) {
+  if (first == 0 && untouched_ != 0 && ~0u >> (32 - end) == all_) return count_exited(live_threads_);  // nobody will ask for one of them
+  untouched_ = 0;
   std::uint32_t gone = 0;
   for (std::uint32_t w = first; w < end; ++w) {
     gone += threads_[w];
@@ -305,6 +318,7 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
       const std::uint32_t index = cta.current_warp, bit = 1u << index;
       progress_ |= cta.turn_rounds != rounds_by_itself;
       rounds_by_itself = 0;
+      std::uint32_t exited = index;  // the first that has
       if (index != first) {
         const std::uint32_t before = bit - (1u << first);
         ready &= ~before;
@@ -317,16 +331,15 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
             next_ready_ |= before;
             progress_ = true;
             break;
-          case abi::Turn::EXITED: warps_exited(first, index); break;
+          case abi::Turn::EXITED: exited = first; break;
           case abi::Turn::NONE: break;
         }
       }
       ready &= ~bit;
       abi::Warp& warp = warps_[index];
-      if (status == abi::Status::EXITED) {
-        warps_exited(index, index + 1);
-        continue;
-      }
+      const bool too = status == abi::Status::EXITED;
+      if (exited != index || too) warps_exited(exited, index + too);
+      if (too) continue;
       if (warp.live != live_[index]) lanes_exited(index, warp.live);
       switch (status) {
         case abi::Status::BARRIER:
@@ -356,6 +369,7 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
           polled = true;
           if (yield_pc_[index] != warp.pc) {
             yield_pc_[index] = warp.pc;
+            untouched_ = 0;
             progress_ = true;
           }
           break;
@@ -368,6 +382,7 @@ Resident::Outcome Resident::run(const abi::Launch& launch, abi::SteppedEntry ent
           progress_ = true;
           if (cluster_ != nullptr) {
             cluster_phase_[index] = cluster_->phase;
+            untouched_ = 0;
             cluster_->arrived += static_cast<std::uint32_t>(std::popcount(warp.arrived));
             check_cluster();
           }

@@ -68,6 +68,7 @@ class Resident {
   enum class Arrival { passes, waits, parks };
   bool arrive(std::uint32_t index, abi::Warp& warp, Arrival arrival);
   std::uint32_t step(const abi::Launch& launch, abi::SteppedEntry entry, std::uint32_t index);
+  void reset(const abi::Launch& launch);
   void complete(std::uint32_t id);
   void lanes_exited(std::uint32_t index, std::uint32_t live);
   void warps_exited(std::uint32_t first, std::uint32_t end);
@@ -90,6 +91,8 @@ class Resident {
   std::uint32_t active_barriers_ = 0;  // mask of barriers with arrivals
   bool progress_ = false;
   Barrier barriers_[16];
+  // A CTA of so many threads may start as it is, but for its warps' resume points and live lanes: what follows, and the warps' masks.
+  std::uint32_t untouched_ = 0;
   std::uint32_t live_[32];         // lanes of each warp as counted in live_threads_
   std::uint32_t threads_[32];      // how many they are
   std::uint32_t yield_pc_[32];     // where each warp polled last
