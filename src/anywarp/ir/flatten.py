@@ -1,14 +1,15 @@
 """A PTX body to one flat list of instructions and labels, with scopes resolved and calls of known functions inlined.
 
 Every instruction keeps the scope in which its names mean something. A call of a function with a body is replaced by that body, in a scope
-whose parameters are the caller's `.param` variables themselves; `ret` becomes a jump behind the call. Recursion, indirect calls and
-functions that the platform provides stay calls.
+whose parameters are the caller's `.param` variables themselves; `ret` becomes a jump behind the call. Recursion, indirect calls, functions
+that the platform provides and large ones that are called from many places (`kept.py`) stay calls.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from anywarp.ir.kept import kept_functions
 from anywarp.ir.model import Layout
 from anywarp.ir.names import (
     ArgumentParameter,
@@ -95,7 +96,7 @@ class FlatService:
 
 @dataclass(slots=True)
 class FlatCall:
-    """A call that stays one: recursive (`target` is a name) or indirect (an operand)."""
+    """A call that stays one: of a function that recurses or is kept (`target` is a name) or indirect (an operand)."""
 
     target: str | tree.Operand
     results: list[CallParameter]
@@ -155,6 +156,7 @@ class Flattener:
         self.root = Scope(None, self.counter)
         self._labels = 0
         self._stack: list[str] = [function.name]
+        self._kept: frozenset[str] = caller._kept if caller else kept_functions(module, function)
         self._module_shared: dict[str, WindowVariable] = caller._module_shared if caller else {}
         self.signature = Signature.of(function.returns, function.params)
 
@@ -293,7 +295,7 @@ class Flattener:
                     line,
                     call.column,
                 )
-            if name in self._stack:
+            if name in self._stack or name in self._kept:
                 signature = Signature.of(function.returns, function.params)
                 self.items.append(FlatCall(name, actual_results, actual_arguments, signature, None, False, scope, line))
             else:

@@ -123,7 +123,9 @@ class IsSpace(Memory):
             return w.icmp("ult", w.sub(a, w.convert("ptrtoint", base, "i64")), size)
 
         in_shared = within(w.shared_base, w.zext(w.launch_field("total_shared"), "i64"))
-        in_local = within(w.local_base, w.const("i64", max(1, 32 * w.local_bytes)))
+        in_local = w.const("i1", 0)
+        for base, size in w.local_blocks():
+            in_local = w.or_(in_local, within(base, w.const("i64", max(1, size))))
         in_param = within(w.launch_field("params"), w.const("i64", max(1, w.parameter_bytes)))
         if self.space.startswith("shared"):
             return in_shared

@@ -11,7 +11,7 @@ from anywarp.analysis.shapes import analyse
 from anywarp.ir import model
 from anywarp.ir.model import Block, Operation
 from anywarp.lower.calls import symbol_of
-from anywarp.lower.emit import V
+from anywarp.lower.emit import WARP, V
 from anywarp.lower.kernel import KernelEmitter
 from anywarp.ptx.diagnostics import UnsupportedInstruction
 
@@ -31,8 +31,8 @@ class FunctionEmitter(KernelEmitter):
         self.symbol = symbol_of(kernel, name)
         self.callee_names = kernel.callee_names
         self.argument_base = V("ptr", 1, "%args")
-        self.argument_bytes = function.argument_bytes
         self.parameter_bytes = kernel.parameter_bytes
+        self.kernel_local_bytes = WARP * kernel.local_bytes
         n = len(function.blocks)
         self.has_full, self.has_masked, self.checked = [False] * n, [True] * n, [True] * n
 
@@ -45,6 +45,13 @@ class FunctionEmitter(KernelEmitter):
             self.define(r, v)
         self.terminator(block, is_full)
 
+    def local_blocks(self) -> list[tuple[V, int]]:
+        """Its own and the kernel's. That of a function in between is not known here."""
+        blocks = super().local_blocks()
+        if self.kernel_local_bytes:
+            blocks.append((self.load("ptr", 1, self.warp_pointer("local"), 8), self.kernel_local_bytes))
+        return blocks
+
     def emit_function(self) -> None:
         """Appends the function to the module."""
         self.emit_blocks()
@@ -53,7 +60,7 @@ class FunctionEmitter(KernelEmitter):
         at = len(self.lines)
         shared = self.cta_field("shared")
         self.line(f"%shared = getelementptr i8, ptr {shared.name}, i64 0")
-        self.line(f"%local = alloca [{max(64, 32 * self.local_bytes)} x i8], align {max(64, self.function.local.alignment)}")
+        self.line(f"%local = alloca [{max(64, WARP * self.local_bytes)} x i8], align {max(64, self.function.local.alignment)}")
         for axis in range(3):
             v = self.cta_field("ctaid", axis)
             self.line(f"%ctaid.{'xyz'[axis]} = add i32 {v.name}, 0")

@@ -21,6 +21,7 @@ from anywarp.lower import atomics, calls
 from anywarp.lower.emit import WARP, Module, V
 from anywarp.lower.straight import StraightEmitter
 from anywarp.lower.turns import begin_turn, take_turns
+from anywarp.transform.drop_empty_sleeps import drop_empty_sleeps
 from anywarp.transform.fold_known_numbers import fold_known_numbers
 from anywarp.transform.merge_neighbouring_loads import merge_neighbouring_loads
 from anywarp.transform.part_before_warp_instructions import part_before_warp_instructions
@@ -50,6 +51,8 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
     """Lowers a kernel for a variant (docs/architecture.md section 8). `features`: the target's, by LLVM's names."""
     variant, is_probing = variant.removesuffix(PROBING), variant.endswith(PROBING)
     probing = PROBING if is_probing else ""
+    for each in (function, *function.callees.values()):
+        drop_empty_sleeps(each)
     fold_known_numbers(function)
     polling = yield_in_polling_loops(function)
     for callee in function.callees.values():
@@ -133,7 +136,7 @@ class KernelEmitter(StraightEmitter):
         self.shared_base = V("ptr", 1, "%shared")
         self.local_base = V("ptr", 1, "%local")
         self.frame_base = V("ptr", 1, "%frame")
-        self.argument_base, self.argument_bytes = self.local_base, 0  # of device functions
+        self.argument_base = self.local_base  # of device functions
         self.safe_pointer = self.launch
         self.callee_names = list(function.callees)
         self.parameter_bytes = max((p.offset + p.bytes for p in function.parameters), default=0)

@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anywarp import abi
-from anywarp.ir.model import Address, Operation
+from anywarp.ir.model import Address, Constant, Operation
 from anywarp.isa.addresses import CLUSTER_SHIFT
 from anywarp.isa.shape import Shape
-from anywarp.lower import pattern
+from anywarp.lower import calls, pattern
 from anywarp.lower.alignment import call_misaligned
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.lane_access import INLINE_SITES, SIZES, call_load_each, call_store_each, call_store_some, load_each, store_each
@@ -52,7 +52,6 @@ class MemoryEmitter(ValueEmitter):
     local_base: V
     local_bytes: int
     argument_base: V  # of a device function
-    argument_bytes: int
     lane_accesses: int  # of the kernel: how many will go lane by lane
     is_probing = False  # a variant that finds out which thread faults: shows every access to the runtime before it is made
     current: Operation | None = None  # whose code is being emitted
@@ -66,9 +65,12 @@ class MemoryEmitter(ValueEmitter):
     def place(self, space: str, address: Address) -> Place:
         """The place of an access in a state space ("" or "generic", "global", "const", "param", "shared", "local")."""
         address = fold_constants(self, address)
+        if space == "argument":  # always at a constant
+            assert type(address.base) is Constant
+            address = Address(Constant(calls.block_offset(address.base.value + address.offset), 64))
         held = self.get(address.base)
         shape = held.shape
-        block_base, block_bytes = (self.local_base, self.local_bytes) if space == "local" else (self.argument_base, self.argument_bytes)
+        block_base, block_bytes = (self.local_base, self.local_bytes) if space == "local" else (self.argument_base, calls.GRANULE)
 
         def without_offset(v: V, rows: int) -> V:
             if space == "shared::cluster":
@@ -567,6 +569,10 @@ class MemoryEmitter(ValueEmitter):
 
     def set_stack_ends(self, ends: V) -> None:
         self._scatter(self._stack_pointers(), [self.broadcast(ends, WARP)], "i32", False)
+
+    def local_blocks(self) -> list[tuple[V, int]]:
+        """Where the lanes' local memory lies to which generic addresses may point: first byte, bytes."""
+        return [(self.local_base, WARP * self.local_bytes)]
 
     def begin_stack(self) -> None:
         """Empties the stacks of all lanes, where the function has any."""
