@@ -7,8 +7,7 @@ from anywarp.compiler.link import link
 
 HEAD = ".version 8.0\n.target sm_80\n.address_size 64\n"
 PROGRAM = HEAD + (
-    ".extern .func (.param .b32 r) {needed} ();\n"
-    ".visible .entry k()\n{{\n.reg .b32 %r; .param .b32 x;\ncall (x), {needed}, ();\nret;\n}}\n"
+    ".extern .func (.param .b32 r) {needed} ();\n.visible .entry k()\n{{\n.reg .b32 %r; .param .b32 x;\ncall (x), {needed}, ();\nret;\n}}\n"
 )
 # As CUDA's device runtime: known by a function that no program defines.
 RUNTIME = (
@@ -51,3 +50,22 @@ def test_a_limit_of_registers_becomes_a_directive_of_every_entry() -> None:
     assert module.functions["k"].directives["maxnreg"] == (38,)
     assert "maxntid" in module.functions["k"].directives
     assert "maxnreg" not in module.functions["f"].directives
+
+
+def test_private_names_of_two_modules_are_kept_apart() -> None:
+    """nvcc calls the first string of every file `$str`; a private function may have the name of another module's function."""
+    one = HEAD + (
+        ".global .align 1 .b8 $str[2] = {97};\n.global .align 8 .u64 at = generic($str);\n.func helper()\n{\nret;\n}\n"
+        ".visible .entry k()\n{\n.reg .b64 %rd;\nmov.u64 %rd, $str;\nmov.u64 %rd, $str$1;\ncall helper, ();\nret;\n}\n"
+        ".global .b32 $str$1;\n"
+    )
+    two = one.replace("entry k", "entry l").replace("{97}", "{98}")
+    three = HEAD + ".visible .func helper()\n{\ntrap;\n}\n.visible .global .align 1 .b8 $str[2] = {99};\n"
+    module = pipeline.read_module(link([("one", one), ("two", two), ("three", three)]))
+    assert {f.name for f in module.functions.values() if f.kind == "entry"} == {"k", "l"}
+    strings = {v.name: v.initializer[0].value for v in module.variables.values() if v.initializer and v.type == "b8"}
+    assert strings["$str"] == 99 and sorted(strings.values()) == [97, 98, 99]
+    assert [v.initializer[0].name for v in module.variables.values() if v.type == "u64" and v.initializer] == [
+        name for name in strings if name != "$str"
+    ]
+    assert len([f for f in module.functions.values() if f.name.startswith("helper")]) == 3

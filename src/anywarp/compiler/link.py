@@ -1,6 +1,7 @@
 """Linking: several PTX modules to one.
 
-Definitions satisfy declarations of the same name; weak ones give way; two strong ones are an error.
+Definitions satisfy declarations of the same name; weak ones give way; two strong ones are an error. Names without `.visible`, `.extern`
+or `.weak` are a module's own (PTX ISA 10.2): where two have the same (nvcc calls every file's first string `$str`), one gets another.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def link(texts: list[tuple[str, str]], most_registers: int = 0) -> str:
     texts = _without_device_runtime(texts)
     if len(texts) == 1 and not most_registers:
         return texts[0][1]
-    modules = [(name, ptx.parse(text, name)) for name, text in texts]
+    modules = _with_names_apart(texts)
     first = modules[0][1]
     result = tree.Module(
         version=max(m.version for _, m in modules),
@@ -93,6 +94,26 @@ def link(texts: list[tuple[str, str]], most_registers: int = 0) -> str:
             if function.kind == "entry" and function.body is not None:
                 result.functions[name] = replace(function, directives={**function.directives, "maxnreg": (most_registers,)})
     return ptx.print_module(result)
+
+
+def _with_names_apart(texts: list[tuple[str, str]]) -> list[tuple[str, tree.Module]]:
+    """Parses the texts; names that are private to one and that another has too are renamed."""
+    modules = [(name, ptx.parse(text, name)) for name, text in texts]
+    shared: set[str] = set()
+    private: list[set[str]] = []
+    for _, module in modules:
+        symbols: list[tree.Function | tree.Variable] = [*module.functions.values(), *module.variables.values()]
+        private.append({s.name for s in symbols if not s.linkage})
+        shared |= {s.name for s in symbols if s.linkage}
+    taken = shared
+    for number, (name, text) in enumerate(texts):
+        clashes = private[number] & taken
+        taken = taken | private[number]
+        if clashes:
+            names = "|".join(map(re.escape, sorted(clashes, key=len, reverse=True)))
+            token = re.compile(rf"(?<![\w$%])(?:{names})(?![\w$])")
+            modules[number] = name, ptx.parse(token.sub(lambda m, number=number: f"{m[0]}$module{number}", text), name)  # type: ignore[misc]
+    return modules
 
 
 def _architecture(target: str) -> int:
