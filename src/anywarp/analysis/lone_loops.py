@@ -60,8 +60,6 @@ class LoneRegion:
 def lone_loops(function: model.Function, shapes: Shapes, has_gathers: bool) -> dict[int, LoneRegion]:
     """The regions that are worth it, by the index of their entry. `has_gathers`: the machine has good gather instructions."""
     graph = shapes.graph
-    if graph.loops.is_irreducible:
-        return {}
     costs = _Costs(function, shapes, GATHER_IN_HARDWARE if has_gathers else GATHER)
     groups: dict[int, list[cfg.Loop]] = {}  # loops without inner loops, by the loop around them
     for loop in sorted(graph.loops.all, key=lambda loop: loop.header):

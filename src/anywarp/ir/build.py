@@ -1,14 +1,13 @@
 """A PTX entry to an `ir.Function`: flattened, decoded, cut into blocks, loops put in order, turned into SSA.
 
 The steps, each over the whole kernel: flatten (scopes, inlining) → decide which call parameters are registers → decode into blocks of
-operations over registers → remove what is unreachable, give every loop one latch → place phis (pruned by liveness, and at loop exits, so
-that no value leaves a loop but through a phi) → rename.
+operations over registers → remove what is unreachable, give every loop one way in and one latch (`raw_blocks`) → place phis (pruned by
+liveness, and at loop exits, so that no value leaves a loop but through a phi) → rename.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from anywarp.analysis import cfg
@@ -29,6 +28,7 @@ from anywarp.ir.flatten import (
 from anywarp.ir.model import Address, Constant, Scalar, Undefined, Value
 from anywarp.ir.names import CallParameter, LabelName, Register, Scope
 from anywarp.ir.operands import RawAddress, RawOperation, RawScalar
+from anywarp.ir.raw_blocks import RawBlock, tidy
 from anywarp.isa import types
 from anywarp.ptx import tree
 from anywarp.ptx.diagnostics import PtxError
@@ -59,7 +59,7 @@ def _build_one(flattener: Flattener, caller: Decoder | None) -> tuple[model.Func
     items = flattener.run()
     _place_call_parameters(flattener, items)
     blocks, decoder = _cut(flattener, items, caller)
-    ssa = _Ssa(_tidy(blocks), decoder)
+    ssa = _Ssa(tidy(blocks, decoder.counter.register), decoder)
     function = flattener.function
     result = model.Function(
         name=function.name,
@@ -71,7 +71,6 @@ def _build_one(flattener: Flattener, caller: Decoder | None) -> tuple[model.Func
         uses_dynamic_shared=flattener.uses_dynamic_shared,
         source=function,
         values=ssa.values,
-        is_irreducible=ssa.is_irreducible,
         argument_bytes=flattener.signature.bytes,
     )
     return result, decoder
@@ -131,29 +130,17 @@ def _place_call_parameters(flattener: Flattener, items: list[Item]) -> None:
 # -------------------------------------------------------------------------------------------------------------- blocks
 
 
-@dataclass(eq=False)
-class _RawBlock:
-    name: str
-    operations: list[RawOperation] = field(default_factory=list)
-    kind: str = "fall"  # "jump", "branch", "switch", "exit", "fall"
-    condition: RawScalar | None = None  # of a branch or switch
-    targets: list[str] = field(default_factory=list)
-    is_uniform: bool = False
-    line: int = 0
-    next: list[_RawBlock] = field(default_factory=list)  # targets, resolved
-
-
-def _cut(flattener: Flattener, items: list[Item], caller: Decoder | None) -> tuple[list[_RawBlock], Decoder]:
+def _cut(flattener: Flattener, items: list[Item], caller: Decoder | None) -> tuple[list[RawBlock], Decoder]:
     """Decodes the items into basic blocks; the first is empty and jumps to the body's first."""
     decoder = Decoder(flattener, caller)
-    blocks = [_RawBlock("entry"), _RawBlock("body")]
-    labels: dict[str, _RawBlock] = {}
+    blocks = [RawBlock("entry"), RawBlock("body")]
+    labels: dict[str, RawBlock] = {}
     fresh = 0
 
-    def new(name: str = "") -> _RawBlock:
+    def new(name: str = "") -> RawBlock:
         nonlocal fresh
         fresh += 1
-        block = _RawBlock(name or f"b{fresh}")
+        block = RawBlock(name or f"b{fresh}")
         blocks.append(block)
         decoder.out = block.operations
         return block
@@ -231,7 +218,7 @@ def _label(operand: tree.Operand, scope: Scope, line: int) -> str:
     return entity.name
 
 
-def _end(block: _RawBlock, target: str, guard: str | None, negated: bool, scope: Scope, line: int, decoder: Decoder) -> None:
+def _end(block: RawBlock, target: str, guard: str | None, negated: bool, scope: Scope, line: int, decoder: Decoder) -> None:
     block.line = line
     if guard is None:
         block.kind, block.targets = "jump", [target]
@@ -240,9 +227,9 @@ def _end(block: _RawBlock, target: str, guard: str | None, negated: bool, scope:
         block.kind, block.targets = "branch", [target, ""]
 
 
-def _resolve(blocks: list[_RawBlock], labels: dict[str, _RawBlock]) -> list[_RawBlock]:
+def _resolve(blocks: list[RawBlock], labels: dict[str, RawBlock]) -> list[RawBlock]:
     """Links targets; the end of the body is an exit."""
-    exit_block = _RawBlock("exit", kind="exit")
+    exit_block = RawBlock("exit", kind="exit")
     for i, block in enumerate(blocks):
         following = blocks[i + 1] if i + 1 < len(blocks) else exit_block
         if block.kind == "fall":
@@ -254,71 +241,13 @@ def _resolve(blocks: list[_RawBlock], labels: dict[str, _RawBlock]) -> list[_Raw
     return [*blocks, exit_block]
 
 
-# ------------------------------------------------------------------------------------------------------- CFG cleaning
-
-
-def _tidy(blocks: list[_RawBlock]) -> list[_RawBlock]:
-    """Drops unreachable blocks, threads empty jumps, merges chains, and gives every loop one latch of its own. The entry comes first."""
-    entry = blocks[0]
-
-    def threaded(block: _RawBlock) -> _RawBlock:
-        seen: set[int] = set()
-        while block.kind == "jump" and not block.operations and block.next[0] is not block and id(block) not in seen:
-            seen.add(id(block))
-            block = block.next[0]
-        return block
-
-    for block in blocks:
-        block.next = [threaded(n) for n in block.next]
-        if block.kind in ("branch", "switch") and len({id(n) for n in block.next}) == 1:
-            block.kind, block.next, block.condition = "jump", block.next[:1], None
-    reachable = _reachable(entry)
-    uses: dict[int, int] = {}
-    for block in reachable:
-        for n in block.next:
-            uses[id(n)] = uses.get(id(n), 0) + 1
-    for block in reachable:  # merge chains
-        while block is not entry and block.kind == "jump" and uses[id(block.next[0])] == 1 and block.next[0] is not block:
-            if block.operations and block.operations[-1].op.is_cut:
-                break
-            following = block.next[0]
-            block.operations += following.operations
-            block.kind, block.condition, block.next = following.kind, following.condition, following.next
-            block.is_uniform, block.line = following.is_uniform, following.line
-            following.operations, following.kind, following.next = [], "merged", []
-    reachable = _reachable(entry)
-    numbers = {id(b): i for i, b in enumerate(reachable)}
-    graph = [[numbers[id(n)] for n in b.next] for b in reachable]
-    loops = cfg.find_loops(graph, cfg.immediate_dominators(graph))
-    for loop in loops.all:
-        # One of its own: lanes that leave an inner loop for the next round of the outer one must wait behind the inner loop for the rest.
-        if len(loop.latches) > 1 or loops.innermost[loop.latches[0]] is not loop:
-            header = reachable[loop.header]
-            latch = _RawBlock(f"{header.name}.latch", kind="jump", next=[header])
-            for number in loop.latches:
-                block = reachable[number]
-                block.next = [latch if n is header else n for n in block.next]
-    return _reachable(entry)
-
-
-def _reachable(entry: _RawBlock) -> list[_RawBlock]:
-    seen: dict[int, _RawBlock] = {id(entry): entry}
-    stack = [entry]
-    while stack:
-        for n in stack.pop().next:
-            if id(n) not in seen:
-                seen[id(n)] = n
-                stack.append(n)
-    return list(seen.values())
-
-
 # ----------------------------------------------------------------------------------------------------------------- SSA
 
 
 class _Ssa:
     """Cytron's construction over register bit sets (Python integers), in layout order."""
 
-    def __init__(self, raw: list[_RawBlock], decoder: Decoder) -> None:
+    def __init__(self, raw: list[RawBlock], decoder: Decoder) -> None:
         numbers = {id(b): i for i, b in enumerate(raw)}
         graph = [[numbers[id(n)] for n in b.next] for b in raw]
         loops = cfg.find_loops(graph, cfg.immediate_dominators(graph))
@@ -328,7 +257,6 @@ class _Ssa:
         self.graph = [[position[s] for s in graph[i]] for i in order]
         self.idom = cfg.immediate_dominators(self.graph)
         self.loops = cfg.find_loops(self.graph, self.idom)
-        self.is_irreducible = self.loops.is_irreducible
         self.preds = cfg.predecessors(self.graph)
         self.registers = decoder.counter.next
         self.widths: dict[int, int] = {}
@@ -466,7 +394,7 @@ class _Ssa:
             work += [(c, None) for c in reversed(children[i])]
         return blocks
 
-    def _terminator(self, raw: _RawBlock, targets: list[model.Block], current: Callable[[RawScalar], Scalar]) -> model.Terminator:
+    def _terminator(self, raw: RawBlock, targets: list[model.Block], current: Callable[[RawScalar], Scalar]) -> model.Terminator:
         if raw.kind == "jump":
             return model.Jump(targets[0])
         if raw.kind == "branch":

@@ -47,8 +47,7 @@ def verify(function: model.Function) -> None:
             _used(t.condition, block.index, len(block.operations), definitions, idom)
         elif isinstance(t, model.Switch):
             _used(t.index, block.index, len(block.operations), definitions, idom)
-    if not function.is_irreducible:
-        _loops(function, graph, idom, definitions)
+    _loops(function, graph, idom, definitions)
 
 
 def _check(holds: bool, message: str) -> None:
@@ -100,7 +99,9 @@ def _widths(op: Operation, block: model.Block) -> None:
 
 
 def _loops(function: model.Function, graph: list[list[int]], idom: list[int], definitions: dict[int, tuple[int, int]]) -> None:
-    for loop in cfg.find_loops(graph, idom).all:
+    loops = cfg.find_loops(graph, idom)
+    _check(not loops.is_irreducible, "a loop has several ways in")
+    for loop in loops.all:
         inside = sorted(loop.blocks)
         _check(len(loop.latches) == 1, f"the loop at {function.blocks[loop.header]} has {len(loop.latches)} latches")
         _check(

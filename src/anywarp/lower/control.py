@@ -74,7 +74,7 @@ class ControlEmitter(MemoryEmitter):
         )
         self.cuts: list[Cut] = []
         self.recompute = Recompute(self.function, shapes)
-        if shapes.graph.loops.all and not shapes.graph.loops.is_irreducible:
+        if shapes.graph.loops.all:
             self.hints = Prefetch(self.function, LoopSteps(self.function, shapes))
         self.lone_loops: dict[int, LoneRegion] = {}  # by header
         self.without_vectors: set[int] = set()  # blocks of loops whose lanes always run by themselves

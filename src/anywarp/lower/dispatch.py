@@ -1,9 +1,9 @@
 """The per-lane dispatcher: code for kernels whose lanes must be able to wait for one another.
 
-Where a lane spins on what another lane of its warp holds, or control flow is irreducible, no fixed order of blocks is right. Here every
-block is a case of one dispatcher, lanes wait at blocks in any combination, and the dispatcher goes round: the first block behind the one
-that ran last at which lanes wait. So every lane comes to its turn. The price: every value has one number a lane, and all of them live in
-the warp's frame, written only for the lanes that run.
+Where a lane spins on what another lane of its warp holds, no fixed order of blocks is right. Here every block is a case of one
+dispatcher, lanes wait at blocks in any combination, and the dispatcher goes round: the first block behind the one that ran last at which
+lanes wait. So every lane comes to its turn. The price: every value has one number a lane, and all of them live in the warp's frame, written
+only for the lanes that run.
 
 A block that begins with an instruction for which lanes of the warp wait for one another (`.sync`) takes its turn when all lanes have come
 that the instruction names and that have not exited. Lanes that wait so for what cannot come any more, which PTX leaves undefined, go on

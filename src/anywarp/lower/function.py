@@ -13,17 +13,12 @@ from anywarp.ir.model import Block, Operation
 from anywarp.lower.calls import symbol_of
 from anywarp.lower.emit import WARP, V
 from anywarp.lower.kernel import KernelEmitter
-from anywarp.ptx.diagnostics import UnsupportedInstruction
 
 
 class FunctionEmitter(KernelEmitter):
     """Emits one callee into its kernel's module."""
 
     def __init__(self, kernel: KernelEmitter, name: str, function: model.Function) -> None:
-        if function.is_irreducible:
-            raise UnsupportedInstruction(
-                f"irreducible control flow in {name!r}, which recurses or is called through an address", function.source.line
-            )
         variant = kernel.layout + ".partial"
         super().__init__(kernel.module, function, analyse(function, variant), variant)
         self.is_probing = kernel.is_probing

@@ -57,17 +57,16 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
     polling = yield_in_polling_loops(function)
     for callee in function.callees.values():
         yield_in_polling_loops(callee)
-    if not function.is_irreducible:
-        shapes = analyse(function, variant)
-        if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
-            if not is_probing:
-                if not function.callees and not _has_local_memory(function) and step_in_strided_loops(function, shapes):
-                    shapes = analyse(function, variant)
-                merge_neighbouring_loads(function, shapes)
-            kernel = KernelEmitter(Module(features), function, shapes, variant + probing)
-            if not is_probing:
-                kernel.take_lone_loops(lone_loops(function, shapes, "avx512f" in features))
-            return kernel.emit()
+    shapes = analyse(function, variant)
+    if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
+        if not is_probing:
+            if not function.callees and not _has_local_memory(function) and step_in_strided_loops(function, shapes):
+                shapes = analyse(function, variant)
+            merge_neighbouring_loads(function, shapes)
+        kernel = KernelEmitter(Module(features), function, shapes, variant + probing)
+        if not is_probing:
+            kernel.take_lone_loops(lone_loops(function, shapes, "avx512f" in features))
+        return kernel.emit()
     from anywarp.lower.dispatch import DispatchEmitter
 
     part_before_warp_instructions(function)

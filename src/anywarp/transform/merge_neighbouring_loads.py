@@ -73,9 +73,6 @@ def _key(op: Operation, shapes: Shapes) -> tuple[object, ...] | None:
 
 def _join_across_blocks(function: model.Function, shapes: Shapes, groups: list[list[tuple[model.Block, Operation]]]) -> None:
     """Adds groups of `.nc` loads to the group of the same address in an earlier block that is only run together with theirs."""
-    graph = shapes.graph
-    if graph.loops.is_irreducible:
-        return
     earlier: dict[object, list[list[tuple[model.Block, Operation]]]] = {}
     for group in groups:
         block, op = group[0]

@@ -42,7 +42,7 @@ MAX_DEPTH = 12  # of the arithmetic that makes a stride
 
 def step_in_strided_loops(function: model.Function, shapes: Shapes) -> bool:
     """Changes the function in place; whether it has, so that its shapes must be found again."""
-    if not shapes.graph.loops.all or shapes.graph.loops.is_irreducible:
+    if not shapes.graph.loops.all:
         return False
     steps = LoopSteps(function, shapes)
     found = [(loop, seen) for loop in shapes.graph.loops.all if (seen := _strided_accesses(function, shapes, steps, loop)) is not None]
