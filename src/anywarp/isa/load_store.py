@@ -1,7 +1,7 @@
 """Loads and stores (PTX ISA 9.7.9.8 ld, 9.7.9.9 ld.global.nc, 9.7.9.10 ldu, 9.7.9.11 st) and hints (prefetch, applypriority, discard).
 
 Cache operators, eviction priorities and prefetch sizes are hints: they change no result. `.volatile`, `.relaxed`, `.acquire` and `.mmio`
-accesses are kept one by one and in order; acquire and release add the fence of their scope.
+accesses are atomic (LLVM's monotonic order), kept one by one and in order; acquire and release add the fence of that name.
 """
 
 from __future__ import annotations

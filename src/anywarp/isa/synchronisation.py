@@ -199,6 +199,7 @@ class Fence(Memory):
     )
     level: str | None
     scope: str | None
+    sem: str | None
     modifiers = {
         "level": "cta gl sys",
         "sem": "sc acq_rel acquire release",
@@ -216,7 +217,8 @@ class Fence(Memory):
 
     def lower(self, w: Any, op: Any) -> Any:
         narrow = "cta" in (self.level, self.scope) or (self.level is None and self.scope is None)
-        w.line('fence syncscope("singlethread") seq_cst' if narrow else "fence seq_cst")
+        order = "seq_cst" if self.level is not None or self.sem == "sc" else "acq_rel"  # `membar` is `fence.sc`
+        w.line(f'fence syncscope("singlethread") {order}' if narrow else f"fence {order}")
 
 
 @instruction

@@ -376,14 +376,23 @@ class Emitter:
 
     # ------------------------------------------------------------------------------------------------ memory
 
-    def load(self, elem: str, n: int, pointer: V, align: int, invariant: bool = False, volatile: bool = False) -> V:
-        """Loads n consecutive elements; `align` is in bytes. `invariant`: the memory never changes while the kernel runs."""
+    def load(
+        self, elem: str, n: int, pointer: V, align: int, invariant: bool = False, volatile: bool = False, ordered: bool = False
+    ) -> V:
+        """Loads n consecutive elements; `align` is in bytes. `invariant`: the memory never changes while the kernel runs. `ordered`: other
+        threads write there, and every element is read as a whole, once and in order; a vector is split between elements at most."""
+        if ordered and n == 1:
+            return self.value(elem, 1, f"load atomic volatile {elem}, ptr {pointer.name} monotonic, align {align}")
         tail = ", !invariant.load !0" if invariant else ""
-        kind = "load volatile" if volatile else "load"
+        kind = "load volatile" if volatile or ordered else "load"
         return self.value(elem, n, f"{kind} {vector_type(elem, n)}, ptr {pointer.name}, align {align}{tail}")
 
-    def store(self, a: V, pointer: V, align: int, volatile: bool = False) -> None:
-        self.line(f"{'store volatile' if volatile else 'store'} {a.typed}, ptr {pointer.name}, align {align}")
+    def store(self, a: V, pointer: V, align: int, ordered: bool = False) -> None:
+        """Stores consecutive elements. `ordered`: as for `load`."""
+        if ordered and a.n == 1:
+            self.line(f"store atomic volatile {a.typed}, ptr {pointer.name} monotonic, align {align}")
+        else:
+            self.line(f"{'store volatile' if ordered else 'store'} {a.typed}, ptr {pointer.name}, align {align}")
 
     def offset(self, pointer: V, byte_offset: int | V) -> V:
         """A pointer moved by bytes."""

@@ -293,7 +293,7 @@ class MemoryEmitter(ValueEmitter):
 
     # ------------------------------------------------------------------------------------------------ loads
 
-    def load_lanes(self, space: str, address: Address, elem: str, count: int, volatile: bool = False) -> list[V]:
+    def load_lanes(self, space: str, address: Address, elem: str, count: int, ordered: bool = False) -> list[V]:
         """Loads `count` consecutive elements for every active lane; each result has the rows of the address's shape where its stride is
         0, else 32 lanes."""
         place = self.place(space, address)
@@ -301,11 +301,11 @@ class MemoryEmitter(ValueEmitter):
         self._hint(space, address, place, SIZES[elem] * count)
 
         def fast() -> list[V]:
-            return self._load_shaped(place, elem, count, volatile)
+            return self._load_shaped(place, elem, count, ordered)
 
         if place.condition is None:
             return fast()
-        return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, volatile, is_cold=True), likely=True)
+        return self.choose(place.condition, fast, lambda: self._gather(place.lanes(), elem, count, ordered, is_cold=True), likely=True)
 
     def load_neighbours(self, space: str, address: Address, elem: str, count: int) -> list[V]:
         """As `load_lanes`, from addresses that vary and are multiples of one element's size only."""
@@ -313,18 +313,19 @@ class MemoryEmitter(ValueEmitter):
         self.check_alignment(place, SIZES[elem])
         return self._gather(place.lanes(), elem, count, False)
 
-    def _load_shaped(self, place: Place, elem: str, count: int, volatile: bool) -> list[V]:
+    def _load_shaped(self, place: Place, elem: str, count: int, ordered: bool) -> list[V]:
         size = SIZES[elem]
         shape = place.shape
+        is_whole = ordered and elem == "i128"  # vectors are split there, and each element must stay whole
         if shape.is_uniform:
-            if count == 1:
-                return [self.load(elem, 1, place.pointer, size, volatile=volatile)]
-            whole = self.load(elem, count, place.pointer, size * count if count & (count - 1) == 0 else size, volatile=volatile)
+            if count == 1 or is_whole:
+                return [self.load(elem, 1, self.offset(place.pointer, size * i), size, ordered=ordered) for i in range(count)]
+            whole = self.load(elem, count, place.pointer, size * count if count & (count - 1) == 0 else size, ordered=ordered)
             return [self.extract(whole, i) for i in range(count)]
         is_known = shape.stride == 0 and shape.rows <= 4  # a scalar a row
         if (
             self.is_full
-            and not volatile
+            and not ordered
             and elem in ("i32", "i64")
             and not is_known
             and not (shape.rows <= 2 and shape.stride == size * count)
@@ -334,16 +335,16 @@ class MemoryEmitter(ValueEmitter):
                 first = self.extract(place.pointer, 0)
                 values = pattern.load(self, first, at, elem, size, count)
                 return values if shape.stride or shape.is_varying else [self._first_of_rows(v, shape) for v in values]
-        if not shape.is_varying and (self.is_full or self._single_row_masked(shape, elem, size, count)):
-            if shape.stride == size * count and (count == 1 or self.is_full):
-                return self._load_rows(place, elem, size, count, volatile)
+        if not shape.is_varying and (self.is_full or (not ordered and self._single_row_masked(shape, elem, size, count))):
+            if shape.stride == size * count and (count == 1 or self.is_full) and not is_whole:
+                return self._load_rows(place, elem, size, count, ordered)
             if shape.stride == 0:
-                parts = [[self.load(elem, 1, self.offset(place.row(r), size * i), size, volatile=volatile)
+                parts = [[self.load(elem, 1, self.offset(place.row(r), size * i), size, ordered=ordered)
                           for r in range(shape.rows)] for i in range(count)]  # fmt: skip
                 return [self.concat(p) for p in parts]
         if shape.stride == 0 and not shape.is_varying:
-            return [self._reduce_rows(v, shape) for v in self._gather(place.lanes(), elem, count, volatile)]
-        return self._gather(place.lanes(), elem, count, volatile)
+            return [self._reduce_rows(v, shape) for v in self._gather(place.lanes(), elem, count, ordered)]
+        return self._gather(place.lanes(), elem, count, ordered)
 
     def _window(self, place: Place, size: int, count: int) -> pattern.Window | None:
         distances = pattern.offsets(self, place)
@@ -367,7 +368,7 @@ class MemoryEmitter(ValueEmitter):
     def _single_row_masked(self, shape: Shape, elem: str, size: int, count: int) -> bool:
         return shape.rows == 1 and count == 1 and size in (4, 8) and shape.stride == size
 
-    def _load_rows(self, place: Place, elem: str, size: int, count: int, volatile: bool) -> list[V]:
+    def _load_rows(self, place: Place, elem: str, size: int, count: int, ordered: bool) -> list[V]:
         """Rows whose lanes' elements follow one another."""
         shape = place.shape
         if not self.is_full:
@@ -383,7 +384,7 @@ class MemoryEmitter(ValueEmitter):
         rows = []
         n = shape.row_lanes * count
         for r in range(shape.rows):
-            rows.append(self.load(elem, n, place.row(r), size, volatile=volatile))
+            rows.append(self.load(elem, n, place.row(r), size, ordered=ordered))
         if count == 1:
             return [self.concat(rows)]
         return self._deinterleave(rows, count)
@@ -396,20 +397,20 @@ class MemoryEmitter(ValueEmitter):
             out.append(self.concat(pieces))
         return out
 
-    def _gather(self, pointers: V, elem: str, count: int, volatile: bool, is_cold: bool = False) -> list[V]:
+    def _gather(self, pointers: V, elem: str, count: int, ordered: bool, is_cold: bool = False) -> list[V]:
         """Lane by lane; lanes that are off read at a safe place. `is_cold`: on a slow path."""
         if not self.is_full:
             pointers = self.select(self.lanes_of(self.active), pointers, self.broadcast(self.safe_pointer, WARP))
         if is_cold or self.lane_accesses > INLINE_SITES:
-            return call_load_each(self, pointers, elem, count, volatile, self.scratch(elem, WARP * count))
-        if count == 1 and not volatile and elem in ("i32", "i64"):
+            return call_load_each(self, pointers, elem, count, ordered, self.scratch(elem, WARP * count))
+        if count == 1 and not ordered and elem in ("i32", "i64"):
             vector = f"<{WARP} x {elem}>"
             name = f"llvm.masked.gather.v{WARP}{elem}.v{WARP}p0"
             self.module.declare(name, f"declare {vector} @{name}(<{WARP} x ptr>, <{WARP} x i1>, {vector})")
             lanes = self.const("i1", 1, WARP)
             call = f"call {vector} @{name}(<{WARP} x ptr> align {SIZES[elem]} {pointers.name}, {lanes.typed}, {vector} poison)"
             return [self.value(elem, WARP, call)]
-        return load_each(self, pointers, elem, count, volatile)
+        return load_each(self, pointers, elem, count, ordered)
 
     # ------------------------------------------------------------------------------------------------ stores
 
@@ -420,28 +421,28 @@ class MemoryEmitter(ValueEmitter):
         values: Sequence[Callable[[], V]],
         uniform: Sequence[V | None],
         elem: str,
-        volatile: bool = False,
+        ordered: bool = False,
     ) -> None:
         """Stores consecutive elements for every active lane. `values` give 32 lanes when called, `uniform` the scalar where it is one."""
         place = self.place(space, address)
         self.check_alignment(place, SIZES[elem] * len(values))
         self._hint(space, address, place, SIZES[elem] * len(values))
         if place.condition is None:
-            self._store_shaped(place, values, uniform, elem, volatile)
+            self._store_shaped(place, values, uniform, elem, ordered)
             return
 
         def fast() -> list[V]:
-            self._store_shaped(place, values, uniform, elem, volatile)
+            self._store_shaped(place, values, uniform, elem, ordered)
             return []
 
         def slow() -> list[V]:
-            self._scatter(place.lanes(), [v() for v in values], elem, volatile, is_cold=True)
+            self._scatter(place.lanes(), [v() for v in values], elem, ordered, is_cold=True)
             return []
 
         self.choose(place.condition, fast, slow, likely=True)
 
     def _store_shaped(
-        self, place: Place, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, volatile: bool
+        self, place: Place, values: Sequence[Callable[[], V]], uniform: Sequence[V | None], elem: str, ordered: bool
     ) -> None:
         size = SIZES[elem]
         shape, count = place.shape, len(values)
@@ -450,21 +451,21 @@ class MemoryEmitter(ValueEmitter):
             for i, (code, scalar) in enumerate(zip(values, uniform)):
                 if scalar is None:
                     scalar = self.extract(code(), 31 if self.is_full else last)
-                self.store(scalar, self.offset(place.pointer, size * i), size, volatile)
+                self.store(scalar, self.offset(place.pointer, size * i), size, ordered)
             return
-        if not shape.is_varying and shape.stride == size * count and self.is_full:
+        if not shape.is_varying and shape.stride == size * count and self.is_full and not (ordered and elem == "i128"):
             if count == 1:
                 whole = values[0]()
                 for r in range(shape.rows):
                     part = whole if shape.rows == 1 else self.shuffle(whole, None, range(r * shape.row_lanes, (r + 1) * shape.row_lanes))
-                    self.store(part, place.row(r), size, volatile)
+                    self.store(part, place.row(r), size, ordered)
             else:
                 joined = self.concat([self.broadcast(v(), WARP) for v in values] + [values[-1]()] * (0 if count & (count - 1) == 0 else 1))
                 for r in range(shape.rows):
                     lanes = [c * WARP + lane for lane in range(r * shape.row_lanes, (r + 1) * shape.row_lanes) for c in range(count)]
-                    self.store(self.shuffle(joined, None, lanes), place.row(r), size, volatile)
+                    self.store(self.shuffle(joined, None, lanes), place.row(r), size, ordered)
             return
-        at = self._window(place, size, count) if self._may_blend(place, elem, volatile) else None
+        at = self._window(place, size, count) if self._may_blend(place, elem, ordered) else None
         if at is not None and at.is_apart:
             window = at
             vectors = [self.broadcast(v(), WARP) for v in values]
@@ -475,15 +476,15 @@ class MemoryEmitter(ValueEmitter):
                 return []
 
             def each() -> list[V]:
-                self._scatter(place.lanes(), vectors, elem, volatile, is_cold=True)
+                self._scatter(place.lanes(), vectors, elem, ordered, is_cold=True)
                 return []
 
             self.choose(pattern.is_in_shared(self, distance, window, size), blend, each, likely=True)
             return
-        if shape.rows == 1 and shape.stride == size and count == 1 and size in (4, 8):
+        if shape.rows == 1 and shape.stride == size and count == 1 and size in (4, 8) and not ordered:
             self._store_part(values[0](), place.pointer, elem)
             return
-        self._scatter(place.lanes(), [v() for v in values], elem, volatile)
+        self._scatter(place.lanes(), [v() for v in values], elem, ordered)
 
     def _store_part(self, v: V, pointer: V, elem: str) -> None:
         """Element after element, those of the active lanes. Without mask registers a masked store is slow (48 cycles for 32 lanes on Zen 3,
@@ -511,9 +512,9 @@ class MemoryEmitter(ValueEmitter):
             self.jump(after)
             self.label(after)
 
-    def _may_blend(self, place: Place, elem: str, volatile: bool) -> bool:
+    def _may_blend(self, place: Place, elem: str, ordered: bool) -> bool:
         """Whether nobody else can write between the lanes: in shared memory of a CTA, where no cluster's CTAs reach it."""
-        return place.space in ("shared", "shared::cta") and elem in ("i32", "i64") and not volatile and not self._reaches_clusters()
+        return place.space in ("shared", "shared::cta") and elem in ("i32", "i64") and not ordered and not self._reaches_clusters()
 
     def _reaches_clusters(self) -> bool:
         if self._clusters is None:
@@ -527,17 +528,17 @@ class MemoryEmitter(ValueEmitter):
         wide = self.sext(self.trunc(base, "i32") if base.bits > 32 else base, "i64")
         return self.add(wide, self.const("i64", place.offset)) if place.offset else wide
 
-    def _scatter(self, pointers: V, values: list[V], elem: str, volatile: bool, is_cold: bool = False) -> None:
+    def _scatter(self, pointers: V, values: list[V], elem: str, ordered: bool, is_cold: bool = False) -> None:
         """Lane by lane, in ascending order (the highest lane wins where two write the same place)."""
         size = SIZES[elem]
         if self.is_full:
             if is_cold or self.lane_accesses > INLINE_SITES:
-                call_store_each(self, pointers, values, elem, volatile)
+                call_store_each(self, pointers, values, elem, ordered)
             else:
-                store_each(self, pointers, values, elem, volatile)
+                store_each(self, pointers, values, elem, ordered)
             return
         if is_cold or self.lane_accesses > INLINE_SITES:
-            call_store_some(self, pointers, values, elem, volatile, self.active)
+            call_store_some(self, pointers, values, elem, ordered, self.active)
             return
         where = self.scratch("ptr")
         self.store(pointers, where, 64)
@@ -551,7 +552,7 @@ class MemoryEmitter(ValueEmitter):
             pointer = self.load("ptr", 1, self.offset(where, self.mul(index, self.const("i64", 8))), 8)
             for i, w in enumerate(what):
                 v = self.load(elem, 1, self.offset(w, self.mul(index, self.const("i64", size))), size)
-                self.store(v, self.offset(pointer, size * i), size, volatile)
+                self.store(v, self.offset(pointer, size * i), size, ordered)
 
         self.each_lane(self.active, one)
 
