@@ -27,6 +27,7 @@ ROWS = 256  # of a `Lane` group, besides its `run:` lines
 BLOCKS = 24  # random warps of a `Warp` group
 IMMEDIATES = 16  # values of a constant operand
 THREADS = 128  # of a CTA
+ALIGNMENT = 16  # of arrays
 SKIPPED = {
     "wmma": "which lane holds which element is the machine's choice",
     "activemask": "which lanes run together is the machine's choice",
@@ -59,14 +60,18 @@ class GoldenCase:
 
     @property
     def output_bytes(self) -> int:
-        return sum(o.storage_bytes for o, _ in registers(self.subject.results)) * len(self.rows)
+        return sum(self.array_bytes(operand) for operand, _ in registers(self.subject.results))
+
+    def array_bytes(self, operand: Operand) -> int:
+        """The room of one register's array."""
+        return -(-operand.storage_bytes * len(self.rows) // ALIGNMENT) * ALIGNMENT
 
     def input(self) -> bytes:
         """The operands' arrays, then the masks."""
         data = b""
         for i, (operand, _) in enumerate(registers(self.subject.sources)):
-            data += b"".join(row[i].to_bytes(operand.storage_bytes, "little") for row in self.rows)
-        data += bytes(-len(data) % 4)
+            array = b"".join(row[i].to_bytes(operand.storage_bytes, "little") for row in self.rows)
+            data += array + bytes(-len(array) % ALIGNMENT)
         return data + b"".join(mask.to_bytes(4, "little") for mask in self.masks or ())
 
     def results(self, data: bytes) -> list[Row]:
@@ -75,7 +80,7 @@ class GoldenCase:
         for operand, _ in registers(self.subject.results):
             size = operand.storage_bytes
             columns.append([int.from_bytes(data[at + size * i : at + size * (i + 1)], "little") for i in range(len(self.rows))])
-            at += size * len(self.rows)
+            at += self.array_bytes(operand)
         return list(zip(*columns))
 
     def entry(self, name: str) -> str:
@@ -171,7 +176,7 @@ class _Entry:
         before, after = self._carry(sources, results)
         guard = []
         if self.case.masks is not None:
-            at = -(-sum(o.storage_bytes for o, _ in registers(subject.sources)) * len(self.case.rows) // 4) * 4
+            at = sum(self.case.array_bytes(operand) for operand, _ in registers(subject.sources))
             guard = [
                 "shr.u32 %w, %i, 5;", "mul.wide.u32 %at, %w, 4;", "add.u64 %at, %in, %at;", f"ld.global.b32 %w, [%at+{at}];",
                 "and.b32 %l, %i, 31;", "shr.u32 %w, %w, %l;", "and.b32 %w, %w, 1;", "setp.eq.u32 %off, %w, 0;", "@%off bra done;",
@@ -218,7 +223,7 @@ class _Entry:
                     self.lines += [f"ld.global.b64 %low, {low};", f"ld.global.b64 %high, {high};", f"mov.b128 {name}, {{%low, %high}};"]
                 else:
                     self.lines.append(f"ld.global.b{8 * size} {name}, {place};")
-            start += size * len(self.case.rows)
+            start += self.case.array_bytes(operand)
         return names
 
     def _store(self, names: list[str]) -> list[str]:
@@ -234,7 +239,7 @@ class _Entry:
                 lines += [f"mov.b128 {{%low, %high}}, {name};", f"st.global.b64 {place}, %low;", f"st.global.b64 [%at+{start + 8}], %high;"]
             else:
                 lines.append(f"st.global.b{8 * size} {place}, {name};")
-            start += size * len(self.case.rows)
+            start += self.case.array_bytes(operand)
         return lines
 
     def _carry(self, sources: list[str], results: list[str]) -> tuple[list[str], list[str]]:
