@@ -291,8 +291,9 @@ bool ANYWARP_FETCH_WARP(const Texture& t, const WarpFetch& f) {
   if (t.is_layered || t.is_cube) return false;
   const std::uint32_t sizes[3] = {std::max(1u, t.width), std::max(1u, t.height), std::max(1u, t.depth)};
   if (std::max({sizes[0], sizes[1], sizes[2]}) > 1u << 28) return false;
-  // Integers are not filtered.
-  const bool linear = t.filter != 0 && f.has_float_coordinates && !t.reads_integers && t.format != kU32 && t.format != kS32;
+  // Integers are not filtered. Floats are none, though the runtime asks for every texture in element type to be read as integers.
+  const bool is_integer = t.format != kFloat && t.format != kHalf && (t.reads_integers || t.format == kU32 || t.format == kS32);
+  const bool linear = t.filter != 0 && f.has_float_coordinates && !is_integer;
   const Fetch run = choose(t, f.dimensions, linear);
   if (run == nullptr) return false;
   p.row = t.pitch;
