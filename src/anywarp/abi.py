@@ -25,7 +25,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-VERSION = 4
+VERSION = 5
 WARP = 32  # lanes
 
 _SIZES = {"u8": 1, "u32": 4, "u64": 8, "ptr": 8}
@@ -128,6 +128,7 @@ LAUNCH = Struct(
         Field("u64", "grid_id", "%gridid, unique in the process"),
         Field("u64", "grid_workspace", "%envreg1 and 2: address of a cooperative grid's size and barrier (two u32), else 0"),
         Field("ptr", "runtime", "the runtime's own record of the launch", c_type="void*"),
+        Field("u64", "graph_exec", "%current_graph_exec: the executable graph, launchable by kernels, that this is part of; else 0"),
     ),
 )
 
@@ -259,7 +260,54 @@ SERVICES: tuple[tuple[str, str], ...] = (
     ("yield", "void(const Launch*, Cta*, Warp*, std::uint32_t status)"),
     # Probing variants only: before an access of the instruction in line `line` of the PTX text, where each active lane's begins.
     ("probe", "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* addresses, std::uint32_t line, std::uint32_t writes)"),
+    # Functions of the device runtime (ptx/device_runtime.py): a DeviceFunction, and the address of its arguments, a lane.
+    (
+        "device",
+        "void(const Launch*, Cta*, std::uint32_t lanes, const std::uint64_t* functions, const std::uint64_t* arguments, "
+        "std::uint64_t* results)",
+    ),
 )
+
+
+class DeviceFunction(enum.IntEnum):
+    """What kernels ask of the service `device`. The result is a cudaError_t where nothing else is said."""
+
+    PARAMETER_BUFFER = 0  # gives the address of a buffer for a launch's parameters, 0 for a launch that cannot be
+    LAUNCH = 1
+    PLAIN_PARAMETER_BUFFER = 2  # gives an address; the launch is described later
+    PLAIN_LAUNCH = 3
+    SYNCHRONIZE = 4  # gives 1 while something that the grid has launched is not complete
+    STREAM_CREATE = 5
+    STREAM_DESTROY = 6
+    STREAM_WAIT_EVENT = 7
+    EVENT_CREATE = 8
+    EVENT_RECORD = 9
+    EVENT_DESTROY = 10
+    COPY = 11
+    COPY_2D = 12
+    COPY_3D = 13
+    FILL = 14
+    FILL_2D = 15
+    FILL_3D = 16
+    LAST_ERROR = 17
+    PEEK_ERROR = 18
+    ERROR_NAME = 19  # gives the address of a string
+    ERROR_STRING = 20  # likewise
+    DEVICE_COUNT = 21
+    DEVICE = 22
+    DEVICE_ATTRIBUTE = 23
+    LIMIT = 24
+    ZERO_OPTION = 25  # a preference that is never set: writes 0
+    VERSION = 26
+    FUNCTION_ATTRIBUTES = 27
+    OCCUPANCY = 28
+    GRAPH_LAUNCH = 29
+    NODE_SET_PARAMETER = 30
+    NODE_SET_ENABLED = 31
+    NODE_SET_GRID = 32
+    NODE_UPDATES = 33
+    MALLOC = 34
+    FREE = 35
 
 
 class TensorOperation(enum.IntEnum):
@@ -293,7 +341,7 @@ def header() -> str:
         f"inline constexpr std::uint32_t kVersion = {VERSION};",
         f"inline constexpr std::uint32_t kWarp = {WARP};",
     ]
-    enums: tuple[type[enum.IntEnum], ...] = (Status, Turn, Reduction, Trap, TensorOperation)
+    enums: tuple[type[enum.IntEnum], ...] = (Status, Turn, Reduction, Trap, TensorOperation, DeviceFunction)
     for e in enums:
         out.append(f"enum class {e.__name__} : std::uint32_t {{")
         out += [f"  {member.name} = {member.value}," for member in e]

@@ -13,7 +13,7 @@ from .conftest import PROGRAMS, run_program
 
 Build = Callable[..., Path]
 
-OPTIONS = {"per_thread_streams": ("--default-stream", "per-thread")}
+OPTIONS = {"per_thread_streams": ("--default-stream", "per-thread"), "dynamic_parallelism": ("-rdc=true",), "device_graphs": ("-rdc=true",)}
 CUDART = ("shared", "static")
 # Each of these needs arguments, or has a test of its own.
 SPECIAL = {"faults", "device_output"}

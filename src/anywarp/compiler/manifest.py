@@ -7,7 +7,9 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
+from anywarp.ir import model
 from anywarp.ir.build import parameters
+from anywarp.ir.builtin import ServiceCall
 from anywarp.ir.flatten import variable_alignment, variable_bytes
 from anywarp.ir.operands import constant
 from anywarp.isa import types
@@ -18,7 +20,7 @@ from anywarp.ptx.diagnostics import PtxError
 VERSION = 1
 MANAGED, EXTERN, WEAK, UNNAMED = 1, 2, 4, 8
 STRAIGHT, STEPPED = 0, 1
-USES_DYNAMIC_SHARED, MAY_SPIN, NEEDS_STACK = 1, 2, 4
+USES_DYNAMIC_SHARED, MAY_SPIN, NEEDS_STACK, STARTS_WORK = 1, 2, 4, 8
 REGISTERS_OF_MULTIPROCESSOR = 65536  # of every device profile; a warp gets them in units of 256, 8 a thread
 
 
@@ -150,11 +152,18 @@ def estimated_registers(compiled: CompiledKernel) -> int:
     return max(16, min(8 * -(-(values // 3 + 8) // 8), *limits))
 
 
+def _starts_work(function: model.Function) -> bool:
+    """Whether a kernel calls the device runtime: what it launches belongs to its launch."""
+    functions = (function, *function.callees.values())
+    return any(isinstance(op.op, ServiceCall) and op.op.name == "device" for f in functions for op in f.operations())
+
+
 def kernel_manifest(entry: str, compiled: CompiledKernel) -> bytes:
     """The manifest of a compiled kernel, with its object."""
     lowered, function = compiled.lowered, compiled.function
     flags = (USES_DYNAMIC_SHARED if function.uses_dynamic_shared else 0) | (MAY_SPIN if lowered.may_spin else 0)
     flags |= NEEDS_STACK if lowered.waits_in_functions else 0
+    flags |= STARTS_WORK if _starts_work(function) else 0
     w = Writer().u32(VERSION).text(entry).u32(STEPPED if lowered.is_stepped else STRAIGHT).text(lowered.function)
     w.u32(lowered.frame_bytes, lowered.local_bytes, lowered.static_shared_bytes, flags, estimated_registers(compiled)).u32(
         len(function.symbols)

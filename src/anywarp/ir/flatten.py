@@ -110,7 +110,13 @@ class FlatCall:
 
 Item = FlatCall | Flat | FlatLabel | FlatJump | FlatMove | FlatService
 
-PLATFORM_FUNCTIONS = {"vprintf": ("vprintf", 2), "malloc": ("malloc", 1), "free": ("free", 1), "__assertfail": ("assertfail", 5)}
+PLATFORM_FUNCTIONS = {
+    "vprintf": ("vprintf", 2),
+    "malloc": ("malloc", 1),
+    "free": ("free", 1),
+    "__assertfail": ("assertfail", 5),
+    "anywarp_device": ("device", 2),  # what the functions of ptx/device_runtime.py end in
+}
 
 
 def variable_bytes(variable: tree.Variable) -> int:

@@ -127,7 +127,7 @@ _define("%aggr_smem_size", 32, _uniform, lambda w: w.launch_field("total_shared"
 _define("%reserved_smem_offset_begin", 32, _uniform, lambda w: w.const("i32", 0))
 _define("%reserved_smem_offset_end", 32, _uniform, lambda w: w.const("i32", 0))
 _define("%reserved_smem_offset_cap", 32, _uniform, lambda w: w.const("i32", 0))
-_define("%current_graph_exec", 64, _uniform, lambda w: w.const("i64", 0))
+_define("%current_graph_exec", 64, _uniform, lambda w: w.launch_field("graph_exec"))
 
 # High and low half of the address of the grid's workspace in cooperative launches: what cooperative groups read (their header
 # details/driver_abi.h); the other environment registers are 0.

@@ -258,14 +258,18 @@ CUresult ctxGetLimit(size_t* value, CUlimit limit) {
   if (!value) return CUDA_ERROR_INVALID_VALUE;
   CUctx_st* context = nullptr;
   ANYWARP_TRY(current_context(&context));
+  return limit_of(*context, limit, value);
+}
+
+CUresult limit_of(const CUctx_st& context, CUlimit limit, std::size_t* value) {
   switch (limit) {
-    case CU_LIMIT_STACK_SIZE: *value = context->engine->stack_bytes; break;
-    case CU_LIMIT_PRINTF_FIFO_SIZE: *value = context->engine->printf_fifo_bytes; break;
-    case CU_LIMIT_MALLOC_HEAP_SIZE: *value = context->engine->heap_bytes; break;
+    case CU_LIMIT_STACK_SIZE: *value = context.engine->stack_bytes; break;
+    case CU_LIMIT_PRINTF_FIFO_SIZE: *value = context.engine->printf_fifo_bytes; break;
+    case CU_LIMIT_MALLOC_HEAP_SIZE: *value = context.engine->heap_bytes; break;
     case CU_LIMIT_DEV_RUNTIME_SYNC_DEPTH:
     case CU_LIMIT_DEV_RUNTIME_PENDING_LAUNCH_COUNT:
     case CU_LIMIT_MAX_L2_FETCH_GRANULARITY:
-    case CU_LIMIT_PERSISTING_L2_CACHE_SIZE: *value = context->limits[limit]; break;
+    case CU_LIMIT_PERSISTING_L2_CACHE_SIZE: *value = context.limits[limit]; break;
     default: return CUDA_ERROR_UNSUPPORTED_LIMIT;
   }
   return CUDA_SUCCESS;

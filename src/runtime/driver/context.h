@@ -37,6 +37,8 @@ CUresult ctxWaitEvent(CUcontext context, CUevent event);
 CUresult ctxAttach(CUcontext* context, unsigned flags);
 CUresult ctxDetach(CUcontext context);
 
+// cuCtxGetLimit of a context.
+CUresult limit_of(const CUctx_st& context, CUlimit limit, std::size_t* value);
 std::uint64_t next_context_id();
 bool are_context_flags(unsigned flags);
 // Makes a context ready for work (its engine's half is made), and the reverse: waits for its work, then destroys its streams, events,

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "driver/device.h"
+#include "driver/graph_device.h"
 #include "driver/library.h"
 #include "driver/work.h"
 
@@ -251,7 +252,8 @@ CUresult read_attributes(const CUlaunchAttribute* attributes, unsigned count, La
   return CUDA_SUCCESS;
 }
 
-CUresult launch_function(const StreamUse& use, CUfunction handle, const LaunchShape& shape, void** params, void** extra) {
+CUresult launch_function(const StreamUse& use, CUfunction handle, const LaunchShape& shape, void** params, void** extra,
+                         CUgraphDeviceNode* device_node) {
   if (!handle) return CUDA_ERROR_INVALID_HANDLE;
   if (params && extra) return CUDA_ERROR_INVALID_VALUE;
   CUfunc_st* function = nullptr;
@@ -264,8 +266,10 @@ CUresult launch_function(const StreamUse& use, CUfunction handle, const LaunchSh
     work.kernel = function == handle ? nullptr : reinterpret_cast<CUkernel>(handle);
     work.shape = shape;
     ANYWARP_TRY(work.take(params, extra));
+    if (device_node) *device_node = make_device_node(&work);
     return submit(use, std::move(work));
   }
+  if (device_node) return CUDA_ERROR_INVALID_VALUE;
   Arguments arguments;
   arguments.pointers = params;
   if (extra) ANYWARP_TRY(read_extra(extra, &arguments));
@@ -289,7 +293,13 @@ CUresult launchKernelEx(const CUlaunchConfig* config, CUfunction function, void*
   ANYWARP_TRY(use_stream(config->hStream ? config->hStream : default_stream, &use));
   LaunchShape shape = make_shape(config->gridDimX, config->gridDimY, config->gridDimZ, config->blockDimX, config->blockDimY, config->blockDimZ, config->sharedMemBytes);
   ANYWARP_TRY(read_attributes(config->attrs, config->numAttrs, &shape));
-  ANYWARP_TRY(launch_function(use, function, shape, params, extra));
+  CUgraphDeviceNode* device_node = nullptr;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    CUlaunchAttribute& a = config->attrs[i];
+    if (a.id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE && a.value.deviceUpdatableKernelNode.deviceUpdatable)
+      device_node = &a.value.deviceUpdatableKernelNode.devNode;
+  }
+  ANYWARP_TRY(launch_function(use, function, shape, params, extra, device_node));
   for (unsigned i = 0; i < config->numAttrs; ++i) {
     const CUlaunchAttribute& a = config->attrs[i];
     CUevent event = a.id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT        ? a.value.programmaticEvent.event

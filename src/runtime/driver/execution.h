@@ -29,7 +29,9 @@ CUresult code_of(CUfunc_st& function, const KernelCode** code);
 // How many threads a block of the function may have.
 int max_threads(const CUfunc_st& function, const KernelCode& code, const struct Device& device);
 // Launches, or adds a node to the graph that the stream captures.
-CUresult launch_function(const StreamUse& use, CUfunction handle, const LaunchShape& shape, void** params, void** extra);
+// `device_node`: the node is one that kernels may change, and its handle is given; invalid_value if the stream does not capture.
+CUresult launch_function(const StreamUse& use, CUfunction handle, const LaunchShape& shape, void** params, void** extra,
+                         CUgraphDeviceNode* device_node = nullptr);
 // Of a launch configuration's attributes those that change the shape. invalid_value for unknown ones.
 CUresult read_attributes(const CUlaunchAttribute* attributes, unsigned count, LaunchShape* shape);
 // `extra` as the engine takes it; invalid_value if it is malformed.

@@ -6,6 +6,7 @@
 
 #include "driver/device.h"
 #include "driver/graph_conditional.h"
+#include "driver/graph_device.h"
 #include "driver/memory.h"
 
 CUgraph_st::~CUgraph_st() {
@@ -214,6 +215,7 @@ std::unique_ptr<CUgraph_st> copy_graph(const CUgraph_st& graph) {
     twin->graph = copy.get();
     twin->id = node->id;
     twin->work = copy_work(node->work);
+    forget_device_node(&twin->work);
     twins[node.get()] = twin.get();
     copy->nodes.push_back(std::move(twin));
   }
@@ -369,6 +371,7 @@ CUresult graphDestroyNode(CUgraphNode node) {
   // Graphs with memory nodes cannot lose nodes, as documented.
   const CUgraphNodeType type = type_of(node->work);
   if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC || type == CU_GRAPH_NODE_TYPE_MEM_FREE) return CUDA_ERROR_NOT_SUPPORTED;
+  if (has_device_node(node->work)) return CUDA_ERROR_INVALID_VALUE;
   const std::vector<CUgraphNode> before = node->dependencies, after = node->dependents;
   for (const CUgraphNode other : before) disconnect(other, node);
   for (const CUgraphNode other : after) disconnect(node, other);

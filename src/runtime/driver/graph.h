@@ -43,6 +43,8 @@ struct CUgraphExec_st : anywarp::driver::TypeStable<CUgraphExec_st> {
   unsigned id = 0;
   unsigned graph_id = 0;  // of the graph it was made from
   unsigned long long flags = 0;
+  std::atomic<bool> is_uploaded{false};  // kernels may launch it
+  std::atomic<bool> in_flight{false};    // a kernel has launched it, and it is not complete
   std::vector<Step> steps;
   std::vector<std::vector<unsigned>> dependencies;  // of each step, by node id: cuGraphExecUpdate compares them
 };

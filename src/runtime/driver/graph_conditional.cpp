@@ -4,6 +4,7 @@
 
 #include "driver/context.h"
 #include "driver/memory.h"
+#include "exec/offspring.h"
 
 namespace anywarp::driver {
 namespace {
@@ -35,8 +36,10 @@ std::shared_ptr<std::vector<CUgraph>> handles_of(const std::vector<std::shared_p
 
 // One launch of a conditional node. Whoever reads the condition enqueues the body, and behind it the next look at the condition.
 struct Run : std::enable_shared_from_this<Run> {
-  Run(ConditionalWork w, Context& c) : work(std::move(w)), context(c), stream(c.create_stream(Stream::Type::non_blocking)) {}
+  Run(ConditionalWork w, Context& c, GraphLaunch g)
+      : work(std::move(w)), graph_launch(std::move(g)), context(c), stream(c.create_stream(Stream::Type::non_blocking)) {}
   const ConditionalWork work;
+  GraphLaunch graph_launch;
   Context& context;
   const StreamRef stream;  // the bodies'
   std::atomic<bool> done{false};
@@ -60,7 +63,7 @@ struct Run : std::enable_shared_from_this<Run> {
     if (!graph) return finish();
     CUresult result = CUDA_SUCCESS;
     for (const CUgraphNode node : ordered_nodes(*graph)) {
-      if (result == CUDA_SUCCESS) result = enqueue(node->work, *stream);
+      if (result == CUDA_SUCCESS) result = enqueue(node->work, *stream, &graph_launch);
     }
     if (result == CUDA_SUCCESS) {
       const bool again = work.type == CU_GRAPH_COND_TYPE_WHILE;
@@ -126,9 +129,11 @@ ConditionalWork copy_conditional(const ConditionalWork& work) {
   return copy;
 }
 
-CUresult enqueue_conditional(const ConditionalWork& work, Stream& stream) {
+CUresult enqueue_conditional(const ConditionalWork& work, Stream& stream, GraphLaunch* graph) {
+  // What the bodies' kernels start belongs to the graph: whoever launches it must wait for that, so it is made before they run.
+  if (graph && !graph->offspring) graph->offspring = std::make_shared<Offspring>(stream.context(), std::make_shared<Offspring>(stream.context()));
   // The run holds the bodies: the executable graph may be changed or destroyed meanwhile.
-  const auto run = std::make_shared<Run>(work, stream.context());
+  const auto run = std::make_shared<Run>(work, stream.context(), graph ? *graph : GraphLaunch{});
   ANYWARP_TRY(api(stream.task([run](Result state) { run->look(state); })));
   return api(stream.poll([run] { return run->done.load(std::memory_order_acquire); }));
 }

@@ -26,7 +26,7 @@ struct Condition {
 // A node's work from its parameters; gives out the bodies, which are empty.
 CUresult make_conditional_work(CUDA_CONDITIONAL_NODE_PARAMS& parameters, Work* out);
 ConditionalWork copy_conditional(const ConditionalWork& work);
-CUresult enqueue_conditional(const ConditionalWork& work, Stream& stream);
+CUresult enqueue_conditional(const ConditionalWork& work, Stream& stream, GraphLaunch* graph);
 // Gives the conditions of a work, and of those inside it, their default values.
 CUresult assign_defaults(const Work& work, Stream& stream);
 

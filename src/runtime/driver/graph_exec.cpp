@@ -3,6 +3,7 @@
 
 #include "driver/graph.h"
 #include "driver/graph_conditional.h"
+#include "driver/graph_device.h"
 #include "driver/stream_capture.h"
 
 namespace anywarp::driver {
@@ -57,8 +58,50 @@ bool is_allowed_in_body(const Work& work) {
   }
 }
 
+// What a graph may hold that kernels launch.
+bool is_allowed_on_device(const Work& work) {
+  switch (type_of(work)) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+    case CU_GRAPH_NODE_TYPE_EMPTY: return true;
+    default: return false;
+  }
+}
+
+// Nodes that kernels may change belong to one executable graph.
+CUresult take_device_nodes(const CUgraph_st& graph) {
+  for (const auto& node : graph.nodes) {
+    if (!has_device_node(node->work)) continue;
+    DeviceNode& shared = *std::get<KernelWork>(node->work).device_node;
+    const std::lock_guard lock(shared.mutex);
+    if (std::exchange(shared.instantiated, true)) return CUDA_ERROR_INVALID_VALUE;
+  }
+  return CUDA_SUCCESS;
+}
+
+bool has_device_nodes(const CUgraphExec_st& exec) {
+  return std::any_of(exec.steps.begin(), exec.steps.end(), [](const auto& step) { return has_device_node(step.work); });
+}
+
 // Why a graph cannot be made executable.
-CUgraphInstantiateResult check(const CUgraph_st& graph, CUgraphNode* where) {
+CUgraphInstantiateResult check(const CUgraph_st& graph, unsigned long long flags, CUgraphNode* where) {
+  const CUctx_st* context = nullptr;
+  for (const auto& node : graph.nodes) {
+    if (!(flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)) break;
+    bool allowed = true, one_context = true;
+    visit_all(node->work, [&](const Work& work) {
+      allowed &= is_allowed_on_device(work);
+      const auto* kernel = std::get_if<KernelWork>(&work);
+      if (!kernel) return;
+      if (!context) context = kernel->function->module->context;
+      one_context &= context == kernel->function->module->context;
+    });
+    if (allowed && one_context) continue;
+    *where = node.get();
+    return allowed ? CUDA_GRAPH_INSTANTIATE_MULTIPLE_CTXS_NOT_SUPPORTED : CUDA_GRAPH_INSTANTIATE_NODE_OPERATION_NOT_SUPPORTED;
+  }
   for (const auto& condition : graph.conditions) {
     if (!condition->used) return CUDA_GRAPH_INSTANTIATE_CONDITIONAL_HANDLE_UNUSED;
   }
@@ -109,14 +152,17 @@ CUresult change(CUgraphExec exec, CUgraphNode node, CUgraphNodeType type, const 
 
 CUresult graphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long flags) {
   if (!exec || !is_valid(graph) || (flags & ~kInstantiateFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
-  if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) return CUDA_ERROR_NOT_SUPPORTED;
+  constexpr unsigned long long kExclusive = CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+  if ((flags & kExclusive) == kExclusive) return CUDA_ERROR_INVALID_VALUE;
   CUgraphNode where = nullptr;
-  if (const CUgraphInstantiateResult why = check(*graph, &where); why != CUDA_GRAPH_INSTANTIATE_SUCCESS) {
+  if (const CUgraphInstantiateResult why = check(*graph, flags, &where); why != CUDA_GRAPH_INSTANTIATE_SUCCESS) {
     return why == CUDA_GRAPH_INSTANTIATE_CONDITIONAL_HANDLE_UNUSED ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_SUPPORTED;
   }
+  ANYWARP_TRY(take_device_nodes(*graph));
   auto made = std::make_unique<CUgraphExec_st>();
   made->id = g_next_id++;
   made->flags = flags;
+  made->is_uploaded = (flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD) != 0;
   fill_steps(*graph, made.get());
   *exec = made.release();
   return CUDA_SUCCESS;
@@ -134,7 +180,7 @@ CUresult graphInstantiateWithParams(CUgraphExec* exec, CUgraph graph, CUDA_GRAPH
   const CUresult result = graphInstantiateWithFlags(exec, graph, parameters->flags);
   parameters->result_out = result == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS : CUDA_GRAPH_INSTANTIATE_ERROR;
   if (result != CUDA_SUCCESS && is_valid(graph)) {
-    const CUgraphInstantiateResult why = check(*graph, &parameters->hErrNode_out);
+    const CUgraphInstantiateResult why = check(*graph, parameters->flags, &parameters->hErrNode_out);
     if (why != CUDA_GRAPH_INSTANTIATE_SUCCESS) parameters->result_out = why;
   }
   return result;
@@ -176,9 +222,12 @@ CUresult graphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node, con
     const auto& old = std::get<KernelWork>(*work);
     const LaunchShape shape = old.shape;
     auto attributes = old.attributes;
+    auto device_node = old.device_node;
     ANYWARP_TRY(make_kernel_work(*p, work));
     auto& changed = std::get<KernelWork>(*work);
     changed.attributes = std::move(attributes);
+    changed.device_node = std::move(device_node);
+    if (changed.device_node) changed.device_node->set(changed);
     changed.shape.cooperative = shape.cooperative;
     std::copy_n(shape.cluster, 3, changed.shape.cluster);
     return CUDA_SUCCESS;
@@ -238,6 +287,7 @@ CUresult graphNodeSetEnabled(CUgraphExec exec, CUgraphNode node, unsigned enable
   const CUgraphNodeType type = type_of(step->work);
   if (type != CU_GRAPH_NODE_TYPE_KERNEL && type != CU_GRAPH_NODE_TYPE_MEMCPY && type != CU_GRAPH_NODE_TYPE_MEMSET) return CUDA_ERROR_INVALID_VALUE;
   step->enabled = enabled != 0;
+  if (has_device_node(step->work)) std::get<KernelWork>(step->work).device_node->enable(step->enabled);
   return CUDA_SUCCESS;
 }
 
@@ -265,6 +315,9 @@ CUresult graphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdateRe
     info->errorNode = node;
     return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
   };
+  if (has_device_nodes(*exec) || std::any_of(graph->nodes.begin(), graph->nodes.end(), [](const auto& node) { return has_device_node(node->work); })) {
+    return fail(CU_GRAPH_EXEC_UPDATE_ERROR_NOT_SUPPORTED, nullptr);
+  }
   CUgraphExec_st updated;
   fill_steps(*graph, &updated);
   if (updated.steps.size() != exec->steps.size()) return fail(CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, nullptr);
@@ -299,7 +352,9 @@ CUresult graphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdateRe
 CUresult graphUpload(CUgraphExec exec, CUstream stream) {
   if (!is_valid(exec)) return CUDA_ERROR_INVALID_VALUE;
   StreamUse use;
-  return use_stream(stream, &use);  // there is nowhere to upload to
+  ANYWARP_TRY(use_stream(stream, &use));  // there is nowhere to upload to
+  exec->is_uploaded = true;
+  return CUDA_SUCCESS;
 }
 
 CUresult graphLaunch(CUgraphExec exec, CUstream stream) {
@@ -307,11 +362,22 @@ CUresult graphLaunch(CUgraphExec exec, CUstream stream) {
   StreamUse use;
   ANYWARP_TRY(use_stream(stream, &use));
   if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-  ANYWARP_TRY(begin_allocations(*exec));
-  for (const CUgraphExec_st::Step& step : exec->steps) ANYWARP_TRY(assign_defaults(step.work, *use.stream));
-  const Stream::Hold hold(*use.stream);
-  for (const CUgraphExec_st::Step& step : exec->steps) {
-    if (step.enabled) ANYWARP_TRY(enqueue(step.work, *use.stream));
+  exec->is_uploaded = true;
+  const bool is_launchable = (exec->flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) != 0;
+  GraphLaunch launch{is_launchable ? reinterpret_cast<std::uint64_t>(exec) : 0, nullptr};
+  ANYWARP_TRY(enqueue_steps(*exec, *use.stream, &launch));
+  if (!launch.offspring) return CUDA_SUCCESS;
+  // First what belongs to the graph, then its siblings.
+  ANYWARP_TRY(api(use.stream->poll([graphs = launch.offspring] { return graphs->finish(); })));
+  return api(use.stream->poll([siblings = launch.offspring->parent()] { return siblings->finish(); }));
+}
+
+CUresult enqueue_steps(CUgraphExec_st& exec, Stream& stream, GraphLaunch* launch) {
+  ANYWARP_TRY(begin_allocations(exec));
+  for (const CUgraphExec_st::Step& step : exec.steps) ANYWARP_TRY(assign_defaults(step.work, stream));
+  const Stream::Hold hold(stream);
+  for (const CUgraphExec_st::Step& step : exec.steps) {
+    if (step.enabled || has_device_node(step.work)) ANYWARP_TRY(enqueue(step.work, stream, launch));
   }
   return CUDA_SUCCESS;
 }

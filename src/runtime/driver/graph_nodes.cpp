@@ -3,6 +3,7 @@
 #include "driver/external.h"
 #include "driver/graph.h"
 #include "driver/graph_conditional.h"
+#include "driver/graph_device.h"
 #include "driver/library.h"
 #include "driver/memory_copy.h"
 #include "driver/memory_set.h"
@@ -183,6 +184,8 @@ CUresult graphKernelNodeSetParams_v2(CUgraphNode node, const CUDA_KERNEL_NODE_PA
   ANYWARP_TRY(make_kernel_work(*p, &changed));
   auto& kernel = std::get<KernelWork>(changed);
   kernel.attributes = work->attributes;
+  kernel.device_node = work->device_node;
+  if (kernel.device_node) kernel.device_node->set(kernel);
   kernel.shape.cooperative = work->shape.cooperative;
   node->work = std::move(changed);
   return CUDA_SUCCESS;
@@ -191,7 +194,7 @@ CUresult graphKernelNodeSetParams_v2(CUgraphNode node, const CUDA_KERNEL_NODE_PA
 CUresult graphKernelNodeCopyAttributes(CUgraphNode destination, CUgraphNode source) {
   auto* to = work_of<KernelWork>(destination);
   const auto* from = work_of<KernelWork>(source);
-  if (!to || !from) return CUDA_ERROR_INVALID_VALUE;
+  if (!to || !from || to->device_node || from->device_node) return CUDA_ERROR_INVALID_VALUE;
   to->attributes = from->attributes;
   to->shape.cooperative = from->shape.cooperative;
   for (int axis = 0; axis < 3; ++axis) to->shape.cluster[axis] = from->shape.cluster[axis];
@@ -213,6 +216,12 @@ CUresult graphKernelNodeGetAttribute(CUgraphNode node, CUkernelNodeAttrID attrib
 CUresult graphKernelNodeSetAttribute(CUgraphNode node, CUkernelNodeAttrID attribute, const CUkernelNodeAttrValue* value) {
   auto* work = work_of<KernelWork>(node);
   if (!work || !value || attribute > CU_LAUNCH_ATTRIBUTE_SHARED_MEMORY_MODE) return CUDA_ERROR_INVALID_VALUE;
+  if (attribute == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE) {
+    const int updatable = value->deviceUpdatableKernelNode.deviceUpdatable;
+    if ((updatable != 0 && updatable != 1) || (updatable == 0 && work->device_node)) return CUDA_ERROR_INVALID_VALUE;
+    if (updatable) make_device_node(work);
+    return CUDA_SUCCESS;
+  }
   work->attributes[attribute] = *value;
   if (attribute == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) work->shape.cooperative = value->cooperative != 0;
   if (attribute == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {

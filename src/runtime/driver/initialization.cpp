@@ -7,6 +7,7 @@
 
 #include "driver/checkpoint.h"
 #include "driver/device.h"
+#include "driver/device_runtime.h"
 
 namespace anywarp::driver {
 namespace {
@@ -73,6 +74,7 @@ CUresult init(unsigned flags) {
   if (!engine) return CUDA_ERROR_NOT_INITIALIZED;
   ANYWARP_TRY(start_devices(*engine));
   pthread_atfork(nullptr, nullptr, after_fork_in_child);
+  serve_device_runtime();
   g_engine.store(engine);
   g_state.store(State::ready, std::memory_order_release);
   serve_checkpoints();

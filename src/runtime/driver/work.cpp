@@ -6,6 +6,7 @@
 #include "driver/external.h"
 #include "driver/graph.h"
 #include "driver/graph_conditional.h"
+#include "driver/graph_device.h"
 #include "driver/ipc.h"
 #include "driver/logs.h"
 #include "driver/memory.h"
@@ -18,14 +19,16 @@ namespace {
 
 struct Enqueue {
   Stream& stream;
+  GraphLaunch* graph;
 
   CUresult operator()(const EmptyWork&) const { return CUDA_SUCCESS; }
   CUresult operator()(const KernelWork& w) const {
+    if (w.device_node && graph) return enqueue_device_node(w, stream, *graph);
     Arguments arguments;
     arguments.buffer = w.parameters.data();
     arguments.buffer_bytes = w.parameters.size();
     std::string log;
-    const CUresult result = api(stream.launch(*w.function->kernel, w.shape, arguments, &log));
+    const CUresult result = api(stream.launch(*w.function->kernel, w.shape, arguments, &log, graph));
     report_log(result, log);
     return result;
   }
@@ -46,18 +49,18 @@ struct Enqueue {
   CUresult operator()(const AllocateWork&) const { return CUDA_SUCCESS; }  // the memory is there since the node was made
   CUresult operator()(const FreeWork& w) const { return is_graph_memory(w.address) ? CUDA_SUCCESS : free_in_order(w.address, stream); }
   CUresult operator()(const GraphWork& w) const {
-    for (const CUgraphNode node : ordered_nodes(*w.graph)) ANYWARP_TRY(enqueue(node->work, stream));
+    for (const CUgraphNode node : ordered_nodes(*w.graph)) ANYWARP_TRY(enqueue(node->work, stream, graph));
     return CUDA_SUCCESS;
   }
   CUresult operator()(const MemoryOperationsWork& w) const { return enqueue_memory_operations(w, stream); }
   CUresult operator()(const SignalWork& w) const { return enqueue_signal(w, stream); }
   CUresult operator()(const SemaphoreWaitWork& w) const { return enqueue_semaphore_wait(w, stream); }
-  CUresult operator()(const ConditionalWork& w) const { return enqueue_conditional(w, stream); }
+  CUresult operator()(const ConditionalWork& w) const { return enqueue_conditional(w, stream, graph); }
 };
 
 }  // namespace
 
-CUresult enqueue(const Work& work, Stream& stream) { return std::visit(Enqueue{stream}, work); }
+CUresult enqueue(const Work& work, Stream& stream, GraphLaunch* graph) { return std::visit(Enqueue{stream, graph}, work); }
 
 CUresult submit(const StreamUse& use, Work work) {
   if (use.capture()) return capture_node(use, std::move(work));

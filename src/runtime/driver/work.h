@@ -13,6 +13,8 @@
 
 namespace anywarp::driver {
 
+struct DeviceNode;  // graph_device.h
+
 struct EmptyWork {};
 
 struct KernelWork {
@@ -22,6 +24,7 @@ struct KernelWork {
   std::vector<std::uint8_t> parameters;  // laid out as the kernel's manifest says
   std::vector<void*> pointers;           // to each parameter in a buffer of the node: what queries give out
   std::map<int, CUlaunchAttributeValue> attributes;
+  std::shared_ptr<DeviceNode> device_node;  // of a node that kernels may change
 
   // Takes the parameters of a launch; invalid_value if there are none for a kernel that has some.
   CUresult take(void** kernel_params, void** extra);
@@ -101,8 +104,8 @@ struct ConditionalWork {
 using Work = std::variant<EmptyWork, KernelWork, CopyWork, FillWork, HostWork, RecordWork, WaitWork, AllocateWork, FreeWork, GraphWork,
                           MemoryOperationsWork, SignalWork, SemaphoreWaitWork, ConditionalWork>;
 
-// Enqueues the work, in order, in a stream that does not capture.
-CUresult enqueue(const Work& work, Stream& stream);
+// Enqueues the work, in order, in a stream that does not capture. `graph`: of the launch of a graph that the work is part of.
+CUresult enqueue(const Work& work, Stream& stream, GraphLaunch* graph = nullptr);
 // A node of the stream's capture, or `enqueue`.
 CUresult submit(const StreamUse& use, Work work);
 

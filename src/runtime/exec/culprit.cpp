@@ -100,6 +100,21 @@ void malloc_from_heap(const abi::Launch*, abi::Cta*, std::uint32_t lanes, const 
 
 void no_free(const abi::Launch*, abi::Cta*, std::uint32_t, const std::uint64_t*) {}
 
+// Nothing is started; a buffer for parameters can be written to.
+void no_device(const abi::Launch* launch, abi::Cta* cta, std::uint32_t lanes, const std::uint64_t* functions, const std::uint64_t*,
+               std::uint64_t* results) {
+  constexpr std::uint64_t kParameters = 4096;
+  for (std::uint32_t left = lanes; left != 0; left &= left - 1) {
+    const int lane = std::countr_zero(left);
+    const auto function = static_cast<abi::DeviceFunction>(functions[lane]);
+    results[lane] = 0;
+    if (function != abi::DeviceFunction::PARAMETER_BUFFER && function != abi::DeviceFunction::PLAIN_PARAMETER_BUFFER) continue;
+    std::uint64_t bytes[abi::kWarp];
+    bytes[lane] = kParameters;
+    malloc_from_heap(launch, cta, 1u << lane, bytes, results);
+  }
+}
+
 [[noreturn]] void end() {
   syscall(SYS_exit_group, 1);
   __builtin_unreachable();
@@ -121,6 +136,7 @@ abi::Services probing_services() {
   s.trap = end_at_trap;
   s.nanosleep = no_sleep;
   s.probe = probe;
+  s.device = no_device;
   return s;
 }
 

@@ -42,8 +42,9 @@ struct Frame {
 
 // Initial-exec: a signal handler must not allocate thread-local storage.
 thread_local std::atomic<Frame*> frame __attribute__((tls_model("initial-exec"))) = nullptr;
-// While the handler reads a frame: a fault in it then is not the kernel's, and must not come here for ever.
-thread_local bool handling __attribute__((tls_model("initial-exec"))) = false;
+// While the handler reads a frame: a fault in it then is not the kernel's, and must not come here for ever. Atomic, since the handler runs on
+// the thread's fibers too, which the thread sanitizer takes for other threads.
+thread_local std::atomic<bool> handling __attribute__((tls_model("initial-exec"))) = false;
 thread_local int chained __attribute__((tls_model("initial-exec"))) = 0;
 
 struct sigaction previous[kCount];
@@ -127,7 +128,7 @@ Fault::Cause reached(const Frame& f) {
 }
 
 [[noreturn]] void jump(Frame* f) {
-  handling = false;
+  handling.store(false, std::memory_order_relaxed);
   Fiber::before_jump(f);
   siglongjmp(f->jump, 1);
 }
@@ -140,15 +141,15 @@ void handler(int signal, siginfo_t* info, void* context) {
     errno = error;
     return;
   }
-  if (handling) frame.store(nullptr, std::memory_order_relaxed);
+  if (handling.load(std::memory_order_relaxed)) frame.store(nullptr, std::memory_order_relaxed);
   Frame* f = frame.load(std::memory_order_relaxed);
-  handling = f != nullptr;
+  handling.store(f != nullptr, std::memory_order_relaxed);
   const auto* machine = static_cast<const ucontext_t*>(context);
   if (signal == kInterrupt && info->si_code == SI_QUEUE && info->si_value.sival_ptr == &interrupt_mark) {
     const bool may_leave = f != nullptr && !f->critical && !Fiber::is_switching();  // Critical looks when it ends; who waits calls again
     if (may_leave) f->fault->cause = reached(*f);
     if (!may_leave || f->fault->cause == Fault::Cause::none) {
-      handling = false;
+      handling.store(false, std::memory_order_relaxed);
       return;
     }
     f->fault->pc = pc_of(machine);
@@ -157,7 +158,7 @@ void handler(int signal, siginfo_t* info, void* context) {
   }
   // Sent by kill or sigqueue: not a fault of this thread.
   if (f == nullptr || f->fault == nullptr || f->critical || info->si_code <= 0) {
-    handling = false;
+    handling.store(false, std::memory_order_relaxed);
     const int error = errno;
     chain(signal, info, context);
     errno = error;

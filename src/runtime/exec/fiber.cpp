@@ -1,5 +1,7 @@
 #include "fiber.h"
 
+#include <atomic>
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -107,9 +109,9 @@ namespace {
 constexpr std::size_t kHeadroom = 4096;
 
 #if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
-thread_local Fiber* running __attribute__((tls_model("initial-exec"))) = nullptr;
-thread_local volatile bool switching __attribute__((tls_model("initial-exec"))) = false;
-#define ANYWARP_SWITCHING(value) switching = value
+thread_local std::atomic<Fiber*> running __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local std::atomic<bool> switching __attribute__((tls_model("initial-exec"))) = false;
+#define ANYWARP_SWITCHING(value) switching.store(value, std::memory_order_relaxed)
 #else
 #define ANYWARP_SWITCHING(value) static_cast<void>(0)
 #endif
@@ -146,7 +148,7 @@ void Fiber::enter(void* argument) {
 __attribute__((noinline)) void Fiber::to_fiber() {
   ANYWARP_SWITCHING(true);
 #if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
-  running = this;
+  running.store(this, std::memory_order_relaxed);
 #endif
 #if defined(ANYWARP_ASAN)
   void* fake = nullptr;
@@ -162,7 +164,7 @@ __attribute__((noinline)) void Fiber::to_fiber() {
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
 #if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
-  running = nullptr;
+  running.store(nullptr, std::memory_order_relaxed);
 #endif
   ANYWARP_SWITCHING(false);
 }
@@ -227,15 +229,16 @@ bool Fiber::holds(const void* address) const {
 
 void Fiber::before_jump([[maybe_unused]] const void* to) {
 #if defined(ANYWARP_TSAN)  // which looks for the target among those of the running fiber
-  if (running == nullptr || running->holds(to)) return;
-  __tsan_switch_to_fiber(running->tsan_thread_, 0);
-  running = nullptr;
+  Fiber* const fiber = running.load(std::memory_order_relaxed);
+  if (fiber == nullptr || fiber->holds(to)) return;
+  __tsan_switch_to_fiber(fiber->tsan_thread_, 0);
+  running.store(nullptr, std::memory_order_relaxed);
 #endif
 }
 
 bool Fiber::is_switching() {
 #if defined(ANYWARP_ASAN) || defined(ANYWARP_TSAN)
-  return switching;
+  return switching.load(std::memory_order_relaxed);
 #else
   return false;
 #endif
@@ -243,10 +246,11 @@ bool Fiber::is_switching() {
 
 void Fiber::left_by_jump() {
 #if defined(ANYWARP_ASAN)
-  if (running == nullptr || running->holds(__builtin_frame_address(0))) return;
-  __sanitizer_start_switch_fiber(nullptr, running->thread_stack_, running->thread_bytes_);
+  Fiber* const fiber = running.load(std::memory_order_relaxed);
+  if (fiber == nullptr || fiber->holds(__builtin_frame_address(0))) return;
+  __sanitizer_start_switch_fiber(nullptr, fiber->thread_stack_, fiber->thread_bytes_);
   __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
-  running = nullptr;
+  running.store(nullptr, std::memory_order_relaxed);
 #endif
 }
 

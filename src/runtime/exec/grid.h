@@ -18,6 +18,7 @@
 namespace anywarp {
 
 class Grid;
+class Offspring;
 
 // The CTAs of one unit of a stepped grid, in flight on one thread at a time.
 class Team {
@@ -77,6 +78,15 @@ class Grid final : public Job {
   std::uint64_t unit_of_cta(const std::uint32_t ctaid[3]) const;
   const Needs& needs() const { return needs_; }
 
+  // Of a kernel that may start work: what it starts. Set before the grid runs.
+  std::shared_ptr<Offspring> offspring;
+  // Of such a kernel in a graph: the graph's, and the executable graph.
+  const std::shared_ptr<Offspring>& graph_offspring() const { return graph_offspring_; }
+  void set_graph(std::uint64_t exec, std::shared_ptr<Offspring> of_graph) {
+    launch_.graph_exec = exec;
+    graph_offspring_ = std::move(of_graph);
+  }
+
  private:
   Grid() = default;
   bool work_straight(Hand& hand);
@@ -101,6 +111,7 @@ class Grid final : public Job {
   static constexpr std::size_t kInline = 256;
   alignas(16) std::uint8_t inline_params_[kInline];
   std::unique_ptr<std::uint8_t[]> params_;
+  std::shared_ptr<Offspring> graph_offspring_;
   std::atomic<bool> failed_{false};            // somebody reports the first fault
   std::atomic<std::uint64_t> given_up_{0};     // units that were not started because of it
 };

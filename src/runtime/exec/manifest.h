@@ -48,7 +48,7 @@ struct ModuleManifest {
 
 struct KernelManifest {
   enum Kind : std::uint32_t { straight = 0, stepped = 1 };
-  enum Flag : std::uint32_t { uses_dynamic_shared = 1, may_spin = 2, needs_stack = 4 };
+  enum Flag : std::uint32_t { uses_dynamic_shared = 1, may_spin = 2, needs_stack = 4, starts_work = 8 };
   std::string entry;
   std::uint32_t kind = straight;
   std::string function;  // symbol in the object

@@ -163,6 +163,12 @@ Kernel* Module::kernel(std::string_view name) {
   return it == kernels_by_name_.end() ? nullptr : it->second;
 }
 
+Kernel* Module::kernel_at(std::uint64_t token) {
+  for (const auto& kernel : kernels_)
+    if (symbol_value(kernel->name()) == token && token != 0) return kernel.get();
+  return nullptr;
+}
+
 // nvcc registers variables of a program by name that its PTX does not make visible, so these can be found too.
 const Variable* Module::variable(std::string_view name) const {
   const Variable* unnamed = nullptr;

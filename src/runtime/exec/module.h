@@ -86,6 +86,8 @@ class Module {
   // In the order of the manifest. Null if there is none of that name.
   Kernel* kernel(std::string_view name);
   const std::vector<std::unique_ptr<Kernel>>& kernels() const { return kernels_; }
+  // The kernel that an address of device code stands for, or null.
+  Kernel* kernel_at(std::uint64_t token);
   // One that can be seen from outside the module, else one that cannot.
   const Variable* variable(std::string_view name) const;
   const std::vector<Variable>& variables() const { return variables_; }

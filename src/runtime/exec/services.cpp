@@ -27,8 +27,9 @@ std::mutex output_mutex;
 std::string output;  // printed by kernels, not yet written
 std::atomic<bool> output_pending{false};
 
-// Copies from memory that may not be there.
-bool read_memory(void* to, const void* from, std::size_t bytes, Fault* fault) {
+}  // namespace
+
+bool copy_guarded(void* to, const void* from, std::size_t bytes, Fault* fault) {
   struct Call {
     void* to;
     const void* from;
@@ -41,6 +42,8 @@ bool read_memory(void* to, const void* from, std::size_t bytes, Fault* fault) {
       },
       &call, fault);
 }
+
+namespace {
 
 bool read_string(const char* from, std::string* out, Fault* fault) {
   struct Call {
@@ -217,6 +220,30 @@ void service_yield(const abi::Launch*, abi::Cta*, abi::Warp* warp, std::uint32_t
   static_cast<Fiber*>(warp->runtime)->suspend(status);
 }
 
+std::atomic<DeviceRuntime> device_runtime{nullptr};
+
+void service_device(const abi::Launch* launch, abi::Cta* cta, std::uint32_t lanes, const std::uint64_t* functions, const std::uint64_t* arguments,
+                    std::uint64_t* results) {
+  const auto pc = CALLER;
+  constexpr std::uint64_t kNotSupported = 801;
+  Fault fault;
+  std::uint32_t bad = 0;
+  {
+    const Guard::Critical critical;
+    const DeviceRuntime runtime = device_runtime.load(std::memory_order_acquire);
+    const std::uint64_t linear = (std::uint64_t{cta->ctaid[2]} * launch->grid[1] + cta->ctaid[1]) * launch->grid[0] + cta->ctaid[0];
+    for_lanes(lanes, [&](std::uint32_t lane) {
+      if (bad != 0) return;
+      const std::uint64_t thread = linear * launch->threads + cta->current_warp * abi::kWarp + lane;
+      results[lane] = runtime == nullptr ? kNotSupported
+                                         : runtime(grid_of(launch), *cta, thread, static_cast<abi::DeviceFunction>(functions[lane]),
+                                                   reinterpret_cast<const std::uint64_t*>(arguments[lane]), &fault);
+      if (fault.cause != Fault::Cause::none) bad = 1u << lane;
+    });
+  }
+  if (bad != 0) leave_with(fault, pc, bad);
+}
+
 // Probing variants run with services of their own (culprit.cpp).
 void service_probe(const abi::Launch*, abi::Cta*, std::uint32_t, const std::uint64_t*, std::uint32_t, std::uint32_t) {}
 
@@ -224,7 +251,9 @@ void service_probe(const abi::Launch*, abi::Cta*, std::uint32_t, const std::uint
 
 const abi::Services kServices = {service_vprintf, service_malloc,      service_free,     service_assertfail,
                                  service_trap,    service_globaltimer, service_nanosleep, service_tensor,
-                                 service_texture, service_yield, service_probe};
+                                 service_texture, service_yield, service_probe, service_device};
+
+void set_device_runtime(DeviceRuntime runtime) { device_runtime.store(runtime, std::memory_order_release); }
 
 void flush_printf() {
   if (!output_pending.load(std::memory_order_acquire)) return;
@@ -242,7 +271,7 @@ int format_printf(const char* format_address, const std::uint8_t* arguments, std
   const auto fetch = [&](std::size_t bytes) -> std::uint64_t {
     offset = (offset + bytes - 1) / bytes * bytes;
     std::uint64_t value = 0;
-    ok = ok && read_memory(&value, arguments + offset, bytes, fault);
+    ok = ok && copy_guarded(&value, arguments + offset, bytes, fault);
     offset += bytes;
     ++used;
     return value;

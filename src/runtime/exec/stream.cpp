@@ -12,6 +12,7 @@
 #include "grid.h"
 #include "hand.h"
 #include "item.h"
+#include "offspring.h"
 #include "services.h"
 
 namespace anywarp {
@@ -168,6 +169,11 @@ struct FillJob final : MemoryJob {
     for (std::uint64_t y = first; y < first + count; ++y) row(static_cast<char*>(f.destination) + y * f.pitch, f.width);
   }
   void row(char* to, std::size_t elements) const {
+    // A single word may be one that a stream or a kernel waits for (cuStreamWaitValue).
+    if (elements == 1 && f.element_bytes == 4 && reinterpret_cast<std::uintptr_t>(to) % 4 == 0) {
+      __atomic_store_n(reinterpret_cast<std::uint32_t*>(to), f.value, __ATOMIC_RELEASE);
+      return;
+    }
     switch (f.element_bytes) {
       case 1: std::memset(to, static_cast<int>(f.value & 0xff), elements); break;
       case 2: std::fill_n(reinterpret_cast<std::uint16_t*>(to), elements, static_cast<std::uint16_t>(f.value)); break;
@@ -305,15 +311,26 @@ bool Stream::add_waiter(std::uint64_t position, const StreamRef& stream) {
   return true;
 }
 
-Result Stream::launch(Kernel& kernel, const LaunchShape& shape, const Arguments& arguments, std::string* log) {
+Result Stream::launch(Kernel& kernel, const LaunchShape& shape, const Arguments& arguments, std::string* log, GraphLaunch* graph) {
   if (const Result r = context_.status(); r != Result::success) return r;
   Ref<Grid> grid;
   if (const Result r = Grid::make(context_, kernel, shape, arguments, &grid, log); r != Result::success) return r;
+  std::shared_ptr<Offspring> offspring;
+  if ((grid->code().manifest.flags & KernelManifest::starts_work) != 0) {
+    grid->offspring = offspring = std::make_shared<Offspring>(context_);
+    if (graph != nullptr && graph->offspring == nullptr)
+      graph->offspring = std::make_shared<Offspring>(context_, std::make_shared<Offspring>(context_));
+    if (graph != nullptr) grid->set_graph(graph->exec, graph->offspring);
+  }
   if (quota_ != nullptr) {
     grid->quota = quota_;
     grid->most_hands = std::min(grid->most_hands, quota_->most);
   }
-  return enqueue(grid.release());
+  if (const Result r = enqueue(grid.release()); r != Result::success || offspring == nullptr) return r;
+  auto behind = make_item<PollItem>();
+  behind->ready = [offspring] { return offspring->finish(); };
+  behind->context = &context_;
+  return enqueue(behind.release());
 }
 
 Result Stream::copy(const Copy& copy) {

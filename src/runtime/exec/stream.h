@@ -26,6 +26,7 @@ class Context;
 class Engine;
 class Kernel;
 class Stream;
+struct GraphLaunch;
 struct Item;
 struct Quota;
 
@@ -98,7 +99,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void limit(std::shared_ptr<Quota> quota) { quota_ = std::move(quota); }
   std::uint64_t id() const { return id_; }  // cuStreamGetId
 
-  Result launch(Kernel& kernel, const LaunchShape& shape, const Arguments& arguments, std::string* log = nullptr);
+  // `graph`: the launch of a graph that this one is part of.
+  Result launch(Kernel& kernel, const LaunchShape& shape, const Arguments& arguments, std::string* log = nullptr, GraphLaunch* graph = nullptr);
   Result copy(const Copy& copy);
   Result fill(const Fill& fill);
   // `task` runs even when the context has failed; its argument is the context's state.
