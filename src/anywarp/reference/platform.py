@@ -1,4 +1,4 @@
-"""Functions that the platform provides to kernels: vprintf, malloc, free, __assertfail."""
+"""Functions that the platform provides to kernels: vprintf, malloc, free, __assertfail; not the device runtime."""
 
 from __future__ import annotations
 
@@ -88,4 +88,14 @@ def _assertfail(t: Thread, arguments: list[int]) -> int:
     raise KernelTrap(f"{texts[1]}:{line}: {texts[2]}: assertion `{texts[0]}` failed")
 
 
-FUNCTIONS: dict[str, PlatformFunction] = {"vprintf": _vprintf, "malloc": _malloc, "free": _free, "__assertfail": _assertfail}
+def _device(t: Thread, arguments: list[int]) -> int:
+    raise KernelTrap("the device runtime (launches by kernels) needs the native runtime")
+
+
+FUNCTIONS: dict[str, PlatformFunction] = {
+    "vprintf": _vprintf,
+    "malloc": _malloc,
+    "free": _free,
+    "__assertfail": _assertfail,
+    "anywarp_device": _device,
+}
