@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import anywarp
-from anywarp.cli import cache, devices, doctor, dump, run
+from anywarp.cli import cache, check, devices, doctor, dump, run
 from anywarp.cli import compile as compile_command
 
 application = typer.Typer(
@@ -49,5 +49,6 @@ def _run(
 application.command(name="doctor")(doctor.doctor)
 application.command(name="dump")(dump.dump)
 application.command(name="compile")(compile_command.compile_file)
+application.command(name="check")(check.check)
 application.command(name="devices")(devices.devices)
 application.add_typer(cache.application, name="cache", help="The cache of compiled kernels.")
