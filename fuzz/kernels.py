@@ -13,11 +13,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from anywarp.ptx import UnsupportedInstruction
 from fuzz import opcodes as opcodes_module
-from fuzz.kernel_generator import case_of, random_kernel
+from fuzz.kernel_generator import case_of, case_of_text, random_kernel
 from fuzz.opcodes import pool
 from fuzz.program import Kernel, Statement
 from tests.kernels.differential import Outcome, Route, compare, interpret
@@ -42,6 +43,8 @@ def verdict(kernel: Kernel, seed: int, route: Route | None) -> tuple[str, str, O
     except UnsupportedInstruction as error:
         return "unsupported", error.message, None
     except Exception as error:
+        if "OutOfFuel" in str(error):
+            return "unsupported", "takes too long", None
         return f"{type(error).__name__}{_kind(str(error))}", f"{type(error).__name__}: {error}", None
 
 
@@ -58,13 +61,13 @@ def reduced(kernel: Kernel, still_fails: Callable[[Kernel], bool]) -> Kernel:
     while changed and time.monotonic() < deadline:
         changed = False
         if kernel.grid != (1, 1, 1):
-            smaller = Kernel(kernel.body, kernel.functions, kernel.block)
+            smaller = replace(kernel, grid=(1, 1, 1))
             if still_fails(smaller):
                 kernel = smaller
-        used = set(re.findall(r"call \(result\), f(\d+)", kernel.text()))
+        used = set(re.findall(r"\bf(\d+)[,;]", kernel.text()))
         for number in range(len(kernel.functions)):
             if str(number) not in used:
-                kernel.functions[number].clear()
+                kernel.functions[number].body.clear()
         for body in _bodies(kernel):
             at = 0
             step = max(1, len(body) // 2)
@@ -86,7 +89,7 @@ def reduced(kernel: Kernel, still_fails: Callable[[Kernel], bool]) -> Kernel:
 
 def _bodies(kernel: Kernel) -> list[list[Statement]]:
     found: list[list[Statement]] = []
-    work = [kernel.body, *kernel.functions]
+    work = [kernel.body, *(f.body for f in kernel.functions)]
     while work:
         body = work.pop(0)
         found.append(body)
@@ -109,11 +112,8 @@ def rerun(path: Path, route: Route | None) -> int:
     launch = re.search(r"seed (\d+), size (\d+); launch: grid \((.*?)\), block \((.*?)\)", text)
     if launch is None or route is None:
         sys.exit(f"{path} names no launch" if route else "no compiled route")
-    kernel = random_kernel(int(launch[1]), int(launch[2]))
-    x, y, z = (int(n) for n in launch[4].split(","))
-    kernel.block, kernel.grid = (x, y, z), (int(launch[3].split(",")[0]), 1, 1)
-    case = case_of(kernel, int(launch[1]))
-    case.ptx = text
+    grid, block = (tuple(int(n) for n in launch[i].split(",")) for i in (3, 4))
+    case = case_of_text(text, grid, block, int(launch[1]))  # type: ignore[arg-type]
     try:
         compare(case, route)
     except Exception as error:
@@ -155,9 +155,9 @@ def main() -> int:
         opcodes.update(re.findall(r"^(?:@\S+ )?([a-z][\w.:]+) ", kernel.text(), re.MULTILINE))
         if kind == "unsupported":
             unsupported[text] += 1
-        elif kind and kind not in failures:
+        elif kind and (kind not in failures or kind == "Difference"):
             began = time.monotonic()
-            failures[kind] = _report(kernel, seed, kind, text, route, arguments.size)
+            failures[kind if kind not in failures else f"{kind} of {seed}"] = _report(kernel, seed, kind, text, route, arguments.size)
             deadline += time.monotonic() - began  # reducing does not count
             if len(failures) >= arguments.keep_going:
                 break

@@ -1,9 +1,15 @@
 """Random kernels as trees: statements that can be printed as PTX, and removed one by one to make a failing kernel small.
 
-Every kernel is well typed and deterministic whatever the order of threads: a thread writes its own words of the output, shared memory is
-read behind a barrier, barriers and warp instructions stand in flow that all threads take alike, and atomics commute.
+Every kernel is well typed and deterministic whatever the order of threads. A statement asks the writer's `Context` whether it may stand
+where it is, and prints nothing where it may not, so that a tree stays right whatever is taken out of it:
 
-Registers: %r 32 bits, %d 64, %h 16, %p predicates (those that statements work on); %c loop counters, %t, %u, %q temporaries.
+- what all threads of a CTA do together (barriers) stands where all threads come alike (`Context.everyone`);
+- what a warp's lanes do together stands where a register holds the lanes that come alike (`Context.members`);
+- memory that threads share is read behind a barrier, has one owner a word, or is changed by atomics that commute.
+
+Statements: `flow` (branches and loops), `accesses` (memory), `together` (barriers, warps, waiting), `functions` (calls).
+
+Registers: %r 32 bits, %d 64, %h 16, %p predicates (those that statements work on); %c counters and masks, %t, %u, %v, %q temporaries.
 """
 
 from __future__ import annotations
@@ -11,11 +17,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 R, D, H, P = 8, 4, 4, 4  # registers of each kind
-INPUT_WORDS = 256
+INPUT_WORDS = 1024
 OUTPUT_WORDS = R + 2 * D + H // 2 + 2  # of one thread: registers, halves, predicates; even
+OWN_BYTES = 64  # of one thread: its own words of global and of local memory
+STRIDED_WORDS, STRIDED_PART = 509, 512  # that grid-stride loops go over, of each element size, and from one size's to the next's
+PIECES = 2  # numbers of a thread in the buffer where neighbouring threads' numbers lie side by side, of each size
+CELLS = 3  # words of shared memory a thread: to exchange in the CTA, its own, to exchange in the warp
 
 
 class Statement:
@@ -27,14 +38,33 @@ class Statement:
         raise NotImplementedError
 
 
-class Writer:
-    """Gives fresh names while a kernel is printed."""
+@dataclass(frozen=True)
+class Context:
+    """Who comes to a place. `everyone`: all live threads of the CTA, alike. `members`: register with the lanes of the warp that come alike,
+    None where that depends on the threads' data."""
 
-    def __init__(self) -> None:
+    everyone: bool
+    members: str | None
+
+
+NOBODY = Context(False, None)
+
+
+class Writer:
+    """Gives fresh names while a kernel is printed, and knows where it is."""
+
+    def __init__(self, kernel: Kernel, function: int | None = None) -> None:
         self._count = itertools.count()
+        self.kernel, self.function = kernel, function
         self.counters = 0
-        self.breaks: list[str] = []
+        self.breaks: list[str] = []  # where a thread may go that leaves the loops around; "" where it may not
         self.nexts: list[str] = []
+        self.context = NOBODY
+        self.loops = 0  # around this place
+        self.has_exited = False  # some threads may have
+        self.keeps_carry = False  # nothing may be called
+        self.in_histogram = False
+        self.recurses = False
 
     def label(self) -> str:
         return f"L{next(self._count)}"
@@ -42,6 +72,17 @@ class Writer:
     def counter(self) -> str:
         self.counters += 1
         return f"%c{self.counters - 1}"
+
+    @contextmanager
+    def where(self, context: Context) -> Iterator[None]:
+        """Statements that are printed meanwhile stand in this context."""
+        outer, self.context = self.context, context
+        yield
+        self.context = NOBODY if self.has_exited else outer
+
+    def exited(self) -> None:
+        """From here on, some threads may be gone."""
+        self.has_exited, self.context = True, NOBODY
 
     def print(self, body: list[Statement]) -> Iterator[str]:
         for statement in body:
@@ -59,152 +100,14 @@ class Plain(Statement):
 
 
 @dataclass
-class If(Statement):
-    condition: str
-    then: list[Statement]
-    other: list[Statement]
+class Function:
+    """A device function. `comes_together`: only called where all threads of the CTA come alike."""
 
-    def __post_init__(self) -> None:
-        self.bodies = (self.then, self.other)
-
-    def lines(self, w: Writer) -> Iterator[str]:
-        other, end = w.label(), w.label()
-        yield f"@!{self.condition} bra {other};"
-        yield from w.print(self.then)
-        yield f"bra {end};"
-        yield f"{other}:"
-        yield from w.print(self.other)
-        yield f"{end}:"
-
-
-@dataclass
-class Loop(Statement):
-    """Runs `limit` times at most (a register's low bits plus `extra`); tested at the end or, with `is_while`, at the start."""
-
-    limit: str | None  # a %r register, None: `extra` times, the same in all threads
-    extra: int
-    is_while: bool
     body: list[Statement]
-    is_uniform: bool = False  # all threads run it alike: nobody may leave it early
-
-    def __post_init__(self) -> None:
-        self.bodies = (self.body,)
-
-    def lines(self, w: Writer) -> Iterator[str]:
-        counter, limit, head, following, end = w.counter(), w.counter(), w.label(), w.label(), w.label()
-        if self.limit is None:
-            yield f"mov.u32 {limit}, {self.extra};"
-        else:
-            yield f"and.b32 {limit}, {self.limit}, 3;"
-            yield f"add.u32 {limit}, {limit}, {self.extra};"
-        yield f"mov.u32 {counter}, 0;"
-        yield f"{head}:"
-        if self.is_while:
-            yield f"setp.ge.u32 %q0, {counter}, {limit};"
-            yield f"@%q0 bra {end};"
-        w.breaks.append("" if self.is_uniform else end)
-        w.nexts.append("" if self.is_uniform else following)
-        yield from w.print(self.body)
-        w.breaks.pop()
-        w.nexts.pop()
-        yield f"{following}:"
-        yield f"add.u32 {counter}, {counter}, 1;"
-        if self.is_while:
-            yield f"bra {head};"
-        else:
-            yield f"setp.lt.u32 %q0, {counter}, {limit};"
-            yield f"@%q0 bra {head};"
-        yield f"{end}:"
+    comes_together: bool = False
 
 
-@dataclass
-class Jump(Statement):
-    """break or continue of a loop some levels out; nothing outside of loops that threads may leave."""
-
-    guard: str
-    is_break: bool
-    levels: int
-
-    def lines(self, w: Writer) -> Iterator[str]:
-        targets = list(reversed(w.breaks if self.is_break else w.nexts))
-        if "" in targets:
-            targets = targets[: targets.index("")]
-        if targets:
-            yield f"@{self.guard} bra {targets[min(self.levels, len(targets) - 1)]};"
-
-
-@dataclass
-class Switch(Statement):
-    """brx.idx over a register's low bits; a case falls through to the next unless it ends in a jump behind them all."""
-
-    selector: str
-    cases: list[list[Statement]]
-    falls: list[bool]
-
-    def __post_init__(self) -> None:
-        self.bodies = tuple(self.cases)
-
-    def lines(self, w: Writer) -> Iterator[str]:
-        labels, table, end = [w.label() for _ in self.cases], w.label(), w.label()
-        yield f"rem.u32 %t0, {self.selector}, {len(labels)};"
-        yield f"{table}: .branchtargets {', '.join(labels)};"
-        yield f"brx.idx %t0, {table};"
-        for label, case, falls in zip(labels, self.cases, self.falls):
-            yield f"{label}:"
-            yield from w.print(case)
-            if not falls:
-                yield f"bra {end};"
-        yield f"{end}:"
-
-
-@dataclass
-class Exchange(Statement):
-    """All threads write a register to shared memory and read another's behind a barrier. Only in uniform flow."""
-
-    source: str
-    target: str
-    index: str
-
-    def lines(self, w: Writer) -> Iterator[str]:
-        yield "bar.sync 0;"
-        yield "shl.b32 %t0, %linear, 2;"
-        yield f"st.shared.b32 [%t0], {self.source};"
-        yield "bar.sync 0;"
-        yield f"rem.u32 %t1, {self.index}, %threads;"
-        yield "shl.b32 %t1, %t1, 2;"
-        yield f"ld.shared.b32 {self.target}, [%t1];"
-
-
-@dataclass
-class SharedSum(Statement):
-    """A shared atomic of all threads, its result read behind a barrier. Only in uniform flow."""
-
-    operation: str
-    source: str
-    target: str
-
-    def lines(self, w: Writer) -> Iterator[str]:
-        yield "bar.sync 0;"
-        yield "mov.u32 %t0, total;"
-        yield "setp.eq.u32 %q0, %linear, 0;"
-        yield "@%q0 st.shared.u32 [%t0], 5;"
-        yield "bar.sync 0;"
-        yield f"red.shared.{self.operation} [%t0], {self.source};"
-        yield "bar.sync 0;"
-        yield f"ld.shared.b32 {self.target}, [%t0];"
-
-
-@dataclass
-class GlobalSum(Statement):
-    """A commutative atomic without result on a common word; anywhere."""
-
-    operation: str
-    source: str
-    word: int
-    guard: str | None
-
-    def lines(self, w: Writer) -> Iterator[str]:
-        yield f"{f'@{self.guard} ' if self.guard else ''}red.global.{self.operation} [%sums+{4 * self.word}], {self.source};"
+Dim = tuple[int, int, int]
 
 
 @dataclass
@@ -212,57 +115,104 @@ class Kernel:
     """A whole kernel with its launch."""
 
     body: list[Statement]
-    functions: list[list[Statement]] = field(default_factory=list)
-    block: tuple[int, int, int] = (32, 1, 1)
-    grid: tuple[int, int, int] = (1, 1, 1)
+    functions: list[Function] = field(default_factory=list)
+    block: Dim = (32, 1, 1)
+    grid: Dim = (1, 1, 1)
+    has_barriers: bool = True  # False: what needs the CTA's barriers is left out, so that warps run straight through
 
     @property
     def threads(self) -> int:
         return self.block[0] * self.block[1] * self.block[2]
 
+    @property
+    def ctas(self) -> int:
+        return self.grid[0] * self.grid[1] * self.grid[2]
+
+    @property
+    def warps(self) -> int:
+        return -(-self.threads // 32)
+
     def text(self) -> str:
-        """The PTX module; its entry is `k(out, in, sums)`."""
-        w = Writer()
-        functions = [self._function(number, body) for number, body in enumerate(self.functions)]
+        """The PTX module; its entry is `k(out, in, sums, own, strided, side, scalar)`."""
+        functions = [self._function(number, function) for number, function in enumerate(self.functions)]
+        w = Writer(self)
+        w.context = Context(True, "%members")
         body = list(w.print(self.body))
         used = set(re.findall(r"%[rdhp]\d", " ".join(body)))
+        pointers = ["out", "in", "sums", "own", "strided", "side"]
         lines = [
-            ".version 8.6", ".target sm_100", ".address_size 64", *functions,
-            ".visible .entry k(.param .u64 out, .param .u64 in, .param .u64 sums)", "{",
-            *self._registers(w.counters),
-            f".shared .align 4 .b8 cells[{4 * self.threads}];", ".shared .align 4 .b8 total[4];",
-            ".reg .b32 %linear, %threads, %global, %x, %y, %z;", ".reg .b64 %out, %in, %sums, %at;",
-            "mov.u32 %x, %tid.x;", "mov.u32 %y, %tid.y;", "mov.u32 %z, %tid.z;", "mov.u32 %t0, %ntid.x;", "mov.u32 %t1, %ntid.y;",
-            "mad.lo.u32 %linear, %z, %t1, %y;", "mad.lo.u32 %linear, %linear, %t0, %x;",
-            f"mov.u32 %threads, {self.threads};", "mov.u32 %t0, %ctaid.x;", "mad.lo.u32 %global, %t0, %threads, %linear;",
-            "ld.param.u64 %out, [out];", "ld.param.u64 %in, [in];", "ld.param.u64 %sums, [sums];",
-            "cvta.to.global.u64 %out, %out;", "cvta.to.global.u64 %in, %in;", "cvta.to.global.u64 %sums, %sums;",
+            ".version 8.6", ".target sm_100", ".address_size 64",
+            f".shared .align 16 .b8 cells[{4 * CELLS * self.threads}];", ".shared .align 16 .b8 total[80];",
+            *(f"{self._head(n)};" for n in range(len(self.functions))), *functions,
+            f".visible .entry k({', '.join(f'.param .u64 {p}' for p in pointers)}, .param .u32 scalar)", "{",
+            *self._registers(w.counters), ".reg .b64 %at;", *(f".reg .b64 %{p};" for p in pointers),
+            *self._threads(), "mov.u32 %t0, %ctaid.z;", "mov.u32 %t1, %nctaid.y;", "mov.u32 %t2, %ctaid.y;",
+            "mad.lo.u32 %t0, %t0, %t1, %t2;", "mov.u32 %t1, %nctaid.x;", "mov.u32 %t2, %ctaid.x;", "mad.lo.u32 %t0, %t0, %t1, %t2;",
+            "mad.lo.u32 %global, %t0, %threads, %linear;",
+            *(line for p in pointers for line in (f"ld.param.u64 %{p}, [{p}];", f"cvta.to.global.u64 %{p}, %{p};")),
+            "ld.param.u32 %scalar, [scalar];",
             f"mul.wide.u32 %at, %global, {4 * OUTPUT_WORDS};", "add.s64 %out, %out, %at;",
-            *self._loads(used), *body, *self._stores(used), "ret;", "}", "",
+            f"mul.wide.u32 %at, %global, {OWN_BYTES};", "add.s64 %own, %own, %at;",
+            *self._local(body), *self._cells(body), *self._loads(used), *body, *self._stores(used), "ret;", "}", "",
         ]  # fmt: skip
         return "\n".join(lines)
 
     @staticmethod
     def _registers(counters: int) -> list[str]:
         return [
-            f".reg .b32 %r<{R}>, %c<{max(1, counters)}>, %t<4>;", f".reg .b64 %d<{D}>, %u<2>;", f".reg .b16 %h<{H}>, %v<2>;",
-            f".reg .pred %p<{P}>, %q<2>;",
+            f".reg .b32 %r<{R}>, %c<{max(1, counters)}>, %t<8>;", f".reg .b64 %d<{D}>, %u<4>;", f".reg .b16 %h<{H}>, %v<2>;",
+            f".reg .pred %p<{P}>, %q<4>;", ".reg .b32 %linear, %threads, %global, %x, %y, %z, %members, %scalar;",
         ]  # fmt: skip
 
-    def _function(self, number: int, body: list[Statement]) -> str:
-        w = Writer()
-        printed = list(w.print(body))
+    def _threads(self) -> list[str]:
+        """The thread's numbers, and the lanes that its warp has."""
+        lines = [
+            "mov.u32 %x, %tid.x;", "mov.u32 %y, %tid.y;", "mov.u32 %z, %tid.z;", "mov.u32 %t0, %ntid.x;", "mov.u32 %t1, %ntid.y;",
+            "mad.lo.u32 %linear, %z, %t1, %y;", "mad.lo.u32 %linear, %linear, %t0, %x;", f"mov.u32 %threads, {self.threads};",
+            "mov.u32 %members, -1;",
+        ]  # fmt: skip
+        if self.threads % 32:
+            lines += [
+                f"setp.ge.u32 %q0, %linear, {self.threads // 32 * 32};",
+                f"@%q0 mov.u32 %members, {(1 << self.threads % 32) - 1:#x};",
+            ]
+        return lines
+
+    @staticmethod
+    def _local(body: list[str]) -> list[str]:
+        if not any("spot" in line for line in body):
+            return []
+        return [
+            f".local .align 16 .b8 spot[{OWN_BYTES}];",
+            *(f"st.local.b32 [spot+{at}], {0x01020304 * (at + 1) & 0xFFFFFFFF};" for at in range(0, OWN_BYTES, 4)),
+        ]
+
+    def _cells(self, body: list[str]) -> list[str]:
+        if not any("cells" in line for line in body):
+            return []
+        stores = (f"st.shared.b32 [%t0+{4 * self.threads * part}], %linear;" for part in range(CELLS))
+        return ["mov.u32 %t0, cells;", "mad.lo.u32 %t0, %linear, 4, %t0;", *stores]
+
+    def _head(self, number: int) -> str:
+        return f".func (.param .b32 result) f{number}(.param .b32 a, .param .b64 b, .param .b64 memory, .param .b32 depth)"
+
+    def _function(self, number: int, function: Function) -> str:
+        w = Writer(self, number)
+        if function.comes_together and self.has_barriers:
+            w.context = Context(True, "%members")
+        printed = list(w.print(function.body))
         used = set(re.findall(r"%[rdhp]\d", " ".join(printed)))
         top = max([int(r[2:]) for r in used if r[1] != "d"], default=1)
         wide = max([int(r[2:]) for r in used if r[1] == "d"], default=0)
         lines = [
-            f".func (.param .b32 result) f{number}(.param .b32 a, .param .b64 b)", "{", *self._registers(w.counters),
-            "ld.param.b32 %r0, [a];", "ld.param.b64 %d0, [b];",
+            self._head(number), "{", *self._registers(w.counters), ".reg .b64 %memory;", ".reg .b32 %depth;",
+            *(self._threads() if re.search("%(linear|members|threads|[xyz])\\b", " ".join(printed)) else ()),
+            "ld.param.b32 %r0, [a];", "ld.param.b64 %d0, [b];", "ld.param.b64 %memory, [memory];", "ld.param.b32 %depth, [depth];",
             *(f"add.u32 %r{i}, %r{i - 1}, 0x9e3779b9;" for i in range(1, max(1, top) + 1)),
             *(f"add.u64 %d{i}, %d{i - 1}, 77;" for i in range(1, wide + 1)),
             *(f"cvt.u16.u32 %h{i}, %r{i};" for i in range(H) if f"%h{i}" in used),
             *(f"setp.lt.s32 %p{i}, %r{i}, 0;" for i in range(P) if f"%p{i}" in used),
-            *printed, "xor.b32 %r0, %r0, %r1;", "st.param.b32 [result], %r0;", "ret;", "}",
+            *self._local(printed), *printed, "xor.b32 %r0, %r0, %r1;", "st.param.b32 [result], %r0;", "ret;", "}",
         ]  # fmt: skip
         return "\n".join(lines)
 

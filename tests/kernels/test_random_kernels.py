@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from fuzz.flow import If, Loop
 from fuzz.kernel_generator import case_of, kernels, random_kernel
-from fuzz.kernels import reduced, verdict
-from fuzz.program import If, Kernel, Loop, Plain
+from fuzz.kernels import FAILURES, reduced, rerun, verdict
+from fuzz.program import Kernel, Plain
 from tests.kernels import routes
-from tests.kernels.differential import interpret
+from tests.kernels.differential import Route, interpret
 
 SAMPLE = 12
 FULL = 300
@@ -40,6 +43,12 @@ def test_compiled_code_agrees_on_the_whole_sample(request: pytest.FixtureRequest
         check(seed)
 
 
+@pytest.mark.parametrize("path", sorted(FAILURES.glob("*.ptx")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("route", routes.available(), ids=lambda route: route.name)
+def test_kernels_that_once_failed_agree(path: Path, route: Route) -> None:
+    assert rerun(path, route) == 0
+
+
 @settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(kernels())
 def test_random_kernels_give_the_same_in_every_order_of_threads(kernel: Kernel) -> None:
@@ -51,15 +60,20 @@ def test_random_kernels_give_the_same_in_every_order_of_threads(kernel: Kernel) 
 
 
 def test_random_kernels_are_varied() -> None:
-    texts = [random_kernel(seed).text() for seed in range(100)]
-    for what in ("bar.sync", "brx.idx", "call (result)", "red.shared", "shfl.sync", "bra L", "@!%p"):
-        assert sum(what in text for text in texts) >= 5, what
+    texts = [random_kernel(seed).text() for seed in range(150)]
+    for what in (
+        "bar.sync 0", "bar.sync 1", "barrier.sync 0", "bar.arrive", "bar.red", "bar.warp.sync", "brx.idx", "call (result), f",
+        "call (result), %u0", "call (r2)", "red.shared", "atom.shared", "atom.global.cas", "shfl.sync", "vote.sync", "match.any",
+        "redux.sync", "bra L", "@!%p", "exit;", "nanosleep", "ld.acquire", "ld.global.nc", "st.local", "st.global.v4", "ld.v", "addc",
+        "%strided", ".f16",
+    ):  # fmt: skip
+        assert sum(what in text for text in texts) >= 2, what
 
 
 def test_reduction_keeps_what_matters_and_little_else() -> None:
     wanted = Plain(["add.u32 %r0, %r0, 1;"])
     noise = [Plain([f"mov.b32 %r{i}, {i};"]) for i in range(1, 7)]
-    kernel = Kernel([*noise[:3], If("%p0", [noise[3], Loop(None, 2, False, [noise[4], wanted])], [noise[5]])], grid=(3, 1, 1))
+    kernel = Kernel([*noise[:3], If("%p0", [noise[3], Loop(None, 2, "until", [noise[4], wanted])], [noise[5]])], grid=(3, 1, 1))
     small = reduced(kernel, lambda k: "add.u32 %r0, %r0, 1;" in k.text())
     assert small.body == [wanted]
     assert small.grid == (1, 1, 1)
