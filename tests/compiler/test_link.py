@@ -36,6 +36,13 @@ def test_device_runtime_is_left_out_where_our_own_function_serves() -> None:
     assert linked(PROGRAM.format(needed="cudaCGSynchronize"), OTHER, RUNTIME) == {"k", "other"}
 
 
+def test_device_runtime_is_left_out_where_both_only_ask_for_the_heap() -> None:
+    """Where it stays, the module's target is its own (compute_121), and CUB asks kernels for the target that they were compiled for."""
+    heap = ".extern .func (.param .b64 p) malloc(.param .b64 n);\n"
+    program = PROGRAM.format(needed="cudaCGSynchronize").replace(HEAD, HEAD + heap)
+    assert linked(program, OTHER, RUNTIME.replace(HEAD, HEAD + heap)) == {"k", "other"}
+
+
 def test_a_caller_may_expect_a_result_that_the_definition_does_not_have() -> None:
     """numba declares C functions without a result so."""
     nothing = HEAD + ".visible .func nothing()\n{\nret;\n}\n"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from anywarp import image, ptx
+from anywarp.ir.flatten import PLATFORM_FUNCTIONS
 from anywarp.ptx import device_runtime, tree
 from anywarp.ptx.diagnostics import PtxError
 
@@ -55,8 +56,12 @@ def _without_device_runtime(texts: list[tuple[str, str]]) -> list[tuple[str, str
     if not runtimes:
         return texts
     declared = {name for _, text in texts if text not in runtimes for linkage, name in _FUNCTION.findall(text) if linkage == "extern"}
-    declared.difference_update(device_runtime.NAMES)
-    return [t for t in texts if t[1] not in runtimes or any(name in declared for _, name in _FUNCTION.findall(t[1]))]
+    declared -= {*device_runtime.NAMES, *PLATFORM_FUNCTIONS}
+
+    def serves(text: str) -> bool:
+        return any(name in declared for linkage, name in _FUNCTION.findall(text) if linkage != "extern")
+
+    return [(name, text) for name, text in texts if text not in runtimes or serves(text)]
 
 
 def _is_device_runtime(text: str) -> bool:
