@@ -1,8 +1,9 @@
 """`python -m benchmarks.instructions [--only TEXT] [--slowest N] [--math]`: how many lanes a nanosecond of one core each instruction does.
 
 Every group of the instruction tests (`tests/isa/**/*.ptx`) whose instruction works on registers is compiled as the tests do it: a loop
-that loads 32 lanes of each operand from the cache, executes, stores the results. CPU time, the least of several rounds. What LLVM takes
-apart lane by lane stands out by a factor of ten or more against its neighbours. `--math`: functions of the math library in a kernel of
+that loads 32 lanes of each operand from the cache, executes, stores the results. CPU time, the least of several rounds. What LLVM
+takes apart lane by lane stands out by a factor of ten or more against its neighbours; beside it stands the loop that a C++ programmer
+writes, where there is one (natural_instructions.py). `--math`: functions of the math library in a kernel of
 their own, with what a C++ programmer writes for them beside it (`g++ -O3 -march=native`, and with `-ffast-math`, which calls glibc's
 vector functions).
 """
@@ -26,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anywarp.codegen import llvm as codegen
+from benchmarks import natural_instructions
 from tests.isa import case_format
 from tests.isa.lane_harness import CaseFailure, Code, Subject, registers, resolve
 from tests.libdevice import harness
@@ -66,8 +68,8 @@ def subjects(only: str) -> list[Subject]:
     return list(found.values())
 
 
-def time_instruction(subject: Subject) -> float:
-    """Lanes a nanosecond."""
+def time_instruction(subject: Subject, natural: Callable[..., None] | None) -> tuple[float, float]:
+    """Lanes a nanosecond, ours and the C++ loop's (0 where there is none)."""
     code = Code(codegen.feature_set())
     sources, results = registers(subject.sources), registers(subject.results)
     name = code.function(subject, [32] * len(sources), 32, None, False)
@@ -84,29 +86,48 @@ def time_instruction(subject: Subject) -> float:
             arrays.append(np.full(BLOCKS * 32, 0xFFFFFFFF, np.uint32))
         else:
             arrays.append(random.integers(0, 256, BLOCKS * 32 * size).astype(np.uint8))
+    if subject.group.opcode[0] in ("div", "rem") and sources[-1][1][0] in "us":
+        arrays[-1] |= 1  # C++'s loop would trap
     arrays += [np.zeros(BLOCKS * 32 * operand.storage_bytes, np.uint8) for operand, _ in results]
     arrays.append(np.full(BLOCKS, 0xFFFFFFFF, np.uint32))
     addresses = [a.ctypes.data for a in arrays]
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(addresses), ctypes.c_uint64)(engine.get_function_address(name))
-    return BLOCKS * 32 / least(lambda: function(*addresses, BLOCKS), 20)
+    ours = BLOCKS * 32 / least(lambda: function(*addresses, BLOCKS), 20)
+    if natural is None:
+        return ours, 0.0
+    pointers = [ctypes.c_void_p(address) for address in addresses[:-1]]
+    return ours, BLOCKS * 32 / least(lambda: natural(*pointers, ctypes.c_long(BLOCKS * 32)), 20)
 
 
 def instructions(only: str, slowest: int, console: Console) -> None:
-    rates: list[tuple[float, str]] = []
-    for subject in subjects(only):
-        try:
-            rates.append((time_instruction(subject), subject.group.mnemonic))
-        except (CaseFailure, AttributeError, TypeError, ValueError) as error:
-            console.print(f"{subject.group.mnemonic}: not measured ({type(error).__name__})", style="dim")
-    products = sorted((rate / 32 * math.prod(shape), name) for rate, name in rates if (shape := matrix_shape(name)))
-    rates = sorted((rate, name) for rate, name in rates if not matrix_shape(name))
+    rates: list[tuple[float, str, float]] = []
+    chosen = subjects(only)
+    with tempfile.TemporaryDirectory() as folder:
+        loops = natural_instructions.compile_loops(chosen, Path(folder))
+        for subject in chosen:
+            name = subject.group.mnemonic
+            try:
+                ours, natural = time_instruction(subject, loops.get(name))
+            except (CaseFailure, AttributeError, TypeError, ValueError) as error:
+                console.print(f"{name}: not measured ({type(error).__name__})", style="dim")
+            else:
+                rates.append((ours, name, natural))
+    products = sorted((rate / 32 * math.prod(shape), name, 0.0) for rate, name, _ in rates if (shape := matrix_shape(name)))
+    rates = sorted(each for each in rates if not matrix_shape(each[1]))
     for unit, found in (("lanes/ns", rates), ("products/ns", products)):
         if found:
-            table = Table("instruction", unit, title=f"{len(found)} instructions, one core; the slowest first")
-            for rate, name in found[:slowest] if slowest else found:
-                table.add_row(name, f"{rate:.2f}")
+            table = Table("instruction", unit, "C++", "times C++", title=f"{len(found)} instructions, one core; the slowest first")
+            for rate, name, natural in found[:slowest] if slowest else found:
+                table.add_row(name, f"{rate:.2f}", *((f"{natural:.2f}", f"{rate / natural:.2f}") if natural else ("", "")))
             console.print(table)
             console.print(f"median {found[len(found) // 2][0]:.2f} {unit}")
+    beside = sorted((rate / natural, name, rate, natural) for rate, name, natural in rates if natural)
+    if beside:
+        table = Table("instruction", "lanes/ns", "C++", "times C++", title=f"{len(beside)} beside C++; the farthest behind first")
+        for ratio, name, rate, natural in beside[:slowest] if slowest else beside:
+            table.add_row(name, f"{rate:.2f}", f"{natural:.2f}", f"{ratio:.2f}")
+        console.print(table)
+        console.print(f"median {beside[len(beside) // 2][0]:.2f} times C++; {sum(r < 0.5 for r, *_ in beside)} below half")
 
 
 def matrix_shape(name: str) -> tuple[int, ...]:
