@@ -77,7 +77,7 @@ def check(
     total = Counts()
     for path in _files(paths):
         found = Counts()
-        for place, text in _texts(path):
+        for place, text in _texts(path, path in paths):
             _check_module(found, place, text, seen, chosen, compile, generator, total.entries)
         if found.modules or found.again or found.failures:
             table.add_row(_short(path, paths), *_row(found))
@@ -117,21 +117,22 @@ def _files(paths: list[Path]) -> Iterator[Path]:
                 yield each
 
 
-def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Every PTX text in a file, with its place."""
+def _texts(path: Path, is_named: bool) -> Iterator[tuple[str, str]]:
+    """Every PTX text in a file, with its place. `is_named`: by the caller, and not found in a folder."""
     data = path.read_bytes()
     if _FATBIN not in data and b".version" not in data:
         return
     pieces = _members(data) if data.startswith(_ARCHIVE) else [("", data)]
     for name, piece in pieces:
         place = f"{path}({name})" if name else str(path)
-        found = False
-        if held := _read(piece):
-            for number, entry in enumerate(e for e in held.entries if e.kind == "ptx"):
-                found = True
-                yield f"{place}, {entry.target} {number}", entry.ptx()
-        if not found or piece[:4] == b"\x7fELF":  # libraries also hold PTX as data
-            for match in _TEXT.finditer(piece) if not found else ():
+        held = _read(piece)
+        # Sources that begin with a comment look like PTX too.
+        entries = held.entries if held and (held.container != "PTX" or path.suffix == ".ptx" or is_named) else []
+        texts = [entry for entry in entries if entry.kind == "ptx"]
+        for number, entry in enumerate(texts):
+            yield f"{place}, {entry.target} {number}", entry.ptx()
+        if not texts and piece[:4] == b"\x7fELF":  # libraries hold PTX as data too
+            for match in _TEXT.finditer(piece):
                 yield f"{place} at {match.start():#x}", match[0].decode("utf-8", errors="replace")
 
 
