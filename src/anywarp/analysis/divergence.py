@@ -53,25 +53,38 @@ def effects_of(graph: Graph, branch: int) -> Effects:
     Labels spread from the branch's successors in layout order: a block's label is the successor through which all lanes that come to it
     passed; where two labels meet is a join, which is a label of its own from there on. Back edges are looked at one by one: a loop around
     the branch whose latch and exits see different labels is left by lanes in different iterations.
+
+    The ways meet at the branch's postdominator, except where lanes come to it in different iterations of a loop (by a `continue`): then all
+    the rest of the loop is run by parts of the warp, and each of its exits may be taken in another iteration.
     """
-    effects = Effects()
     stop = graph.ipdom[branch]
-    labels: dict[int, int] = {}
-    latched: dict[int, set[int]] = {}  # header -> labels that arrive by the back edge
-    for s in graph.successors[branch]:
-        if s <= branch:
-            latched.setdefault(s, set()).add(s)
-        else:
-            labels[s] = s
+    effects = Effects(region=_between(graph, graph.successors[branch], stop))
     around = {loop.header: loop for loop in graph.loops_of(branch)}
+    repeated = [loop for loop in around.values() if stop in loop.blocks and not effects.region.isdisjoint(loop.latches)]
+    exits: dict[int, None] = {}
+    last = stop
+    if repeated:
+        outermost = repeated[-1]
+        effects.region |= outermost.blocks
+        for _, outside in outermost.exits(graph.successors):
+            if outside in exits:
+                effects.joins.add(outside)  # lanes come by several ways, in different iterations
+            exits[outside] = None
+        last = _common_postdominator(graph, list(exits), branch)
+        effects.region |= _between(graph, list(exits), last)
+        if exits:
+            effects.loops.add(outermost.header)
+    latched: dict[int, set[int]] = {}  # header -> labels that arrive by the back edge
     left: dict[int, set[int]] = {header: set() for header in around}  # header -> labels that leave by exits
     arrived: dict[int, set[int]] = {}
     for s in graph.successors[branch]:
+        if s <= branch:
+            latched.setdefault(s, set()).add(s)
         arrived.setdefault(s, set()).add(s)
         for header, loop in around.items():
             if s not in loop.blocks:
                 left[header].add(s)
-    for block in range(branch + 1, min(stop + 1, len(graph.successors))):
+    for block in range(branch + 1, min(last + 1, len(graph.successors))):
         incoming = arrived.get(block)
         if not incoming:
             continue
@@ -80,15 +93,14 @@ def effects_of(graph: Graph, branch: int) -> Effects:
             label = block
         else:
             label = next(iter(incoming))
-        labels[block] = label
-        if block == stop:
+        if block == last:
             break
         for s in graph.successors[block]:
             if s <= block:
                 if s in around:
                     latched.setdefault(s, set()).add(label)
                 continue
-            arrived.setdefault(s, set()).add(label)
+            arrived.setdefault(s, set()).add(s if s in exits else label)
             for header, loop in around.items():
                 if block in loop.blocks and s not in loop.blocks:
                     left[header].add(label)
@@ -97,11 +109,35 @@ def effects_of(graph: Graph, branch: int) -> Effects:
             effects.joins.add(header)
         if left.get(header) and (len(back | left[header]) > 1):
             effects.loops.add(header)
-    # control dependence: everything between the branch and its postdominator
-    stack = list(graph.successors[branch])
+    return effects
+
+
+def _between(graph: Graph, starts: list[int], stop: int) -> set[int]:
+    """The blocks on all ways from `starts` to `stop`, without it."""
+    found: set[int] = set()
+    stack = list(starts)
     while stack:
         block = stack.pop()
-        if block != stop and block not in effects.region:
-            effects.region.add(block)
+        if block != stop and block not in found:
+            found.add(block)
             stack += graph.successors[block]
-    return effects
+    return found
+
+
+def _common_postdominator(graph: Graph, blocks: list[int], default: int) -> int:
+    """The nearest block through which all ways from `blocks` go (perhaps one of them); `default` where there are none."""
+    n = len(graph.successors)
+    if not blocks:
+        return default
+
+    def chain(block: int) -> list[int]:
+        found = [block]
+        while found[-1] < n and graph.ipdom[found[-1]] != found[-1]:
+            found.append(graph.ipdom[found[-1]])
+        return found
+
+    common = chain(blocks[0])
+    for block in blocks[1:]:
+        others = set(chain(block))
+        common = [b for b in common if b in others]
+    return common[0] if common else n
