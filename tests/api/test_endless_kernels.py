@@ -85,6 +85,69 @@ works()
     )
 
 
+def test_a_context_that_waits_for_anothers_endless_kernel_can_be_destroyed(program: Callable[..., str]) -> None:
+    """One of its streams waits for the other context's kernel, another for that stream."""
+    program(
+        BEGIN
+        + f"""
+other, event, own = c_void_p(), c_void_p(), c_void_p()
+check(cuda.cuCtxCreate_v2(byref(other), 0, 0))
+word = alloc(8)
+launch(load({KERNELS["polls"]!r}), word)
+check(cuda.cuEventCreate(byref(event), 2)); check(cuda.cuEventRecord(event, None))
+created()
+streams = [c_void_p() for _ in range(2)]
+for s in streams: check(cuda.cuStreamCreate(byref(s), 1))
+check(cuda.cuStreamWaitEvent(streams[0], event, 0))
+check(cuda.cuEventCreate(byref(own), 2)); check(cuda.cuEventRecord(own, streams[0]))
+check(cuda.cuStreamWaitEvent(streams[1], own, 0))
+check(cuda.cuMemsetD8Async(c_ulonglong(alloc(4)), 1, 4, streams[1]))
+check(cuda.cuCtxDestroy_v2(context))
+check(cuda.cuCtxSetCurrent(other))
+assert error(cuda.cuEventQuery(event)) == "CUDA_ERROR_NOT_READY"  # the other context's kernel goes on
+one = (c_uint * 1)(1); side = c_void_p(); check(cuda.cuStreamCreate(byref(side), 1))
+check(cuda.cuMemcpyHtoDAsync_v2(c_ulonglong(word), one, 4, side))
+check(cuda.cuEventSynchronize(event))
+works()
+""",
+        ANYWARP_STOP_TIMEOUT="0.2",
+    )
+
+
+# Launches a grid of one thread of `child`, which never ends.
+LAUNCHES_ENDLESS = """.extern .func (.param .b64 r) cudaGetParameterBufferV2(.param .b64 f, .param .align 4 .b8 g[12],
+    .param .align 4 .b8 b[12], .param .b32 s);
+  .extern .func (.param .b32 r) cudaLaunchDeviceV2(.param .b64 p, .param .b64 s);
+  .entry child() { .reg .u32 %r; AGAIN: add.u32 %r, %r, 1; bra AGAIN; }
+  .entry k(.param .u64 a) { .reg .b64 %d<2>; .param .b64 f; .param .align 4 .b8 g[12]; .param .align 4 .b8 b[12];
+    .param .b32 s; .param .b64 p; .param .b64 t; .param .b32 e;
+    mov.u64 %d0, child; st.param.b64 [f], %d0;
+    st.param.b32 [g], 1; st.param.b32 [g+4], 1; st.param.b32 [g+8], 1;
+    st.param.b32 [b], 1; st.param.b32 [b+4], 1; st.param.b32 [b+8], 1;
+    st.param.b32 [s], 0;
+    call (p), cudaGetParameterBufferV2, (f, g, b, s);
+    st.param.b64 [t], 0;
+    call (e), cudaLaunchDeviceV2, (p, t);
+    ret; }"""
+
+
+def test_an_endless_kernel_that_a_kernel_launched(program: Callable[..., str]) -> None:
+    out = program(
+        BEGIN
+        + f"""
+created()
+launch(load({LAUNCHES_ENDLESS!r}), 0, 1, 1)
+time.sleep(0.05)
+assert error(cuda.cuStreamQuery(None)) == "CUDA_ERROR_NOT_READY"
+check(cuda.cuCtxDestroy_v2(context))
+created(); works()
+""",
+        merge_stderr=True,
+        ANYWARP_STOP_TIMEOUT="0.2",
+    )
+    assert "kernel 'child': stopped" in out
+
+
 def test_what_waits_for_memory_that_nobody_writes(program: Callable[..., str]) -> None:
     program(
         BEGIN

@@ -214,6 +214,34 @@ assert seen == [signal.{signal}], seen
     )
 
 
+def test_a_debugger_attaches_and_leaves(program: Callable[..., str]) -> None:
+    """It stops all threads, some of them inside a kernel, looks at them and goes; the kernel's result is right."""
+    gdb = shutil.which("gdb")
+    if gdb is None:
+        pytest.skip("needs gdb")
+    out = program(
+        _BEGIN
+        + f"""
+import subprocess, ctypes
+ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
+word_at, done_at = alloc(4), alloc(4)
+stream = c_void_p(); check(cuda.cuStreamCreate(byref(stream), 1))
+check(launch(entry(load(ptx("spin", SPIN)), b"spin"), word_at, stream))
+check(launch(entry(load(ptx("count", INCREMENT)), b"count"), done_at, stream))
+time.sleep(0.05)
+command = [{gdb!r}, "--batch", "-nx", "-p", str(os.getpid()), "-ex", "info threads"]
+seen = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+print("not allowed" if "not permitted" in seen.stderr.lower() else seen.stdout.count("anywarp-"))
+one = (c_uint * 1)(1); side = c_void_p(); check(cuda.cuStreamCreate(byref(side), 1))
+check(cuda.cuMemcpyHtoDAsync_v2(c_ulonglong(word_at), one, 4, side)); check(cuda.cuStreamSynchronize(stream))
+assert word(done_at) == 1
+"""
+    )
+    if "not allowed" in out:
+        pytest.skip("this machine allows no debugger to attach")
+    assert int(out) > 0, "the pool's threads have names"
+
+
 def test_ctrl_c_ends_a_program_without_a_handler(program: Callable[..., str]) -> None:
     program(
         _BEGIN

@@ -245,7 +245,9 @@ void Pool::execute(StreamRef stream, Hand& hand, std::uint64_t until) {
     bool parked = false;
     while (!first->dependencies.empty()) {
       const Item::Dependency& dependency = first->dependencies.back();
-      if (dependency.stream->completed() < dependency.position) {
+      // An abandoned context waits for its own streams only: another's may never come so far.
+      const bool waits = !stream->context_.is_abandoned() || &dependency.stream->context_ == &stream->context_;
+      if (waits && dependency.stream->completed() < dependency.position) {
         // From the moment that it is listed there, somebody else may take it.
         const StreamRef other = dependency.stream;
         const std::uint64_t position = dependency.position;

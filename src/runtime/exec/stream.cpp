@@ -409,13 +409,35 @@ void Stream::wait_for(std::uint64_t position) {
       again = completed() >= position || state_.load(std::memory_order_relaxed) == queued;
     }
     if (again || now_ns() < deadline) continue;
-    if (context_.is_abandoned()) interrupt_threads();
+    if (context_.is_abandoned()) {
+      interrupt_threads();
+      context_.leave_others();
+    }
     const std::uint32_t seen = wake_word_.load(std::memory_order_seq_cst);
     sleepers_.fetch_add(1, std::memory_order_seq_cst);
     if (completed_.load(std::memory_order_seq_cst) < position && !context_.engine().shut_down())
       futex_wait(wake_word_, seen, 100'000'000);
     sleepers_.fetch_sub(1, std::memory_order_seq_cst);
   }
+}
+
+void Stream::stop_waiting_for_others() {
+  StreamRef other;
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_.load(std::memory_order_acquire) != parked || parked_on_ == nullptr || &parked_on_->context_ == &context_) return;
+    other = parked_on_;
+  }
+  {
+    // Whoever takes it off the list queues it.
+    const std::lock_guard lock(other->mutex_);
+    const auto found = std::find_if(other->waiters_.begin(), other->waiters_.end(), [this](const Waiter& w) { return w.stream.get() == this; });
+    if (found == other->waiters_.end()) return;
+    other->waiters_.erase(found);
+    other->waiter_count_.store(static_cast<std::uint32_t>(other->waiters_.size()), std::memory_order_seq_cst);
+  }
+  state_.store(queued, std::memory_order_release);
+  context_.engine().pool().submit(shared_from_this());
 }
 
 Result Stream::synchronize(std::uint64_t position) {
@@ -563,6 +585,16 @@ void Context::fail(Result result, const std::string& message) {
 void Context::abandon() {
   abandoned_.store(1, std::memory_order_seq_cst);
   interrupt_threads();
+}
+
+void Context::leave_others() {
+  std::vector<StreamRef> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = streams_;
+  }
+  all.push_back(legacy_);
+  for (const StreamRef& s : all) s->stop_waiting_for_others();
 }
 
 void Context::finish(std::uint64_t patience_ns) {

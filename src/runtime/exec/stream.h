@@ -145,6 +145,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // `stream` is queued when this one has completed `position`; false if it has.
   bool add_waiter(std::uint64_t position, const StreamRef& stream);
   void wait_for(std::uint64_t position);
+  // If it waits for a stream of another context, it does so no more.
+  void stop_waiting_for_others();
 
   Context& context_;
   const Type type_;
@@ -202,6 +204,8 @@ class Context {
   // The first error stays. Prints the message to stderr once.
   void fail(Result result, const std::string& message);
 
+  // Of an abandoned context: no stream waits for another context's any more.
+  void leave_others();
   // Kernels that run are stopped, what is enqueued is dropped (tasks still run): after an error, and when the context ends.
   void abandon();
   bool is_abandoned() const { return abandoned_.load(std::memory_order_relaxed) != 0; }
