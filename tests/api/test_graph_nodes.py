@@ -8,6 +8,8 @@ import struct
 from ctypes import byref, c_int, c_size_t, c_uint, c_uint64, c_ulonglong, c_void_p
 from typing import Any
 
+import pytest
+
 from .conftest import Driver
 from .kernels import HEADER
 from .test_graphs import add_fill, instantiate, new_graph, new_stream, run, status, word
@@ -135,14 +137,15 @@ def test_conditions_inside_conditions(cuda: Driver) -> None:
     assert (word(cuda, outer_count), word(cuda, inner_count)) == (3, 3)
 
 
-def test_a_body_that_was_captured(cuda: Driver) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_a_body_that_was_captured(cuda: Driver, named: bool) -> None:
     graph, address, stream, captured = new_graph(cuda), cuda.upload(bytes(4)), new_stream(cuda), c_void_p()
     handle = condition(cuda, graph, default=1)
     _, (body,) = add_conditional(cuda, graph, [], handle, IF)
     cuda.check(cuda.cuStreamBeginCaptureToGraph(stream, body, None, None, 0, 0))
     cuda.check(cuda.cuMemsetD32Async(address, 77, 1, stream))
-    cuda.check(cuda.cuStreamEndCapture(stream, byref(captured)))
-    assert captured.value == body
+    cuda.check(cuda.cuStreamEndCapture(stream, byref(captured) if named else None))
+    assert captured.value == (body if named else None)
     run(cuda, instantiate(cuda, graph))
     assert word(cuda, address) == 77
 

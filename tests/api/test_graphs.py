@@ -251,7 +251,19 @@ def test_capture_info(cuda: Driver) -> None:
     cuda.check(cuda.cuStreamEndCapture(stream, byref(graph)))
 
 
-def test_capture_over_two_streams(cuda: Driver) -> None:
+def test_a_stream_that_nobody_waits_for_spoils_the_capture_when_it_is_destroyed(cuda: Driver) -> None:
+    first, second, fork, graph = new_stream(cuda), new_stream(cuda), new_event(cuda), c_void_p()
+    address = cuda.alloc(4)
+    cuda.check(cuda.cuStreamBeginCapture_v2(first, 0))
+    cuda.check(cuda.cuEventRecord(fork, first))
+    cuda.check(cuda.cuStreamWaitEvent(second, fork, 0))
+    cuda.check(cuda.cuMemsetD32Async(address, 1, 1, second))
+    cuda.expect("CUDA_ERROR_STREAM_CAPTURE_UNJOINED", cuda.cuStreamDestroy_v2(second))
+    cuda.expect("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", cuda.cuStreamEndCapture(first, byref(graph)))
+
+
+@pytest.mark.parametrize("destroys", [False, True])
+def test_capture_over_two_streams(cuda: Driver, destroys: bool) -> None:
     first, second, fork, join, graph = new_stream(cuda), new_stream(cuda), new_event(cuda), new_event(cuda), c_void_p()
     a, b = cuda.upload(bytes(4)), cuda.upload(bytes(4))
     cuda.check(cuda.cuStreamBeginCapture_v2(first, 0))
@@ -263,8 +275,11 @@ def test_capture_over_two_streams(cuda: Driver) -> None:
     cuda.check(cuda.cuMemcpyDtoDAsync_v2(b, a, 4, second))
     cuda.check(cuda.cuEventRecord(join, second))
     cuda.check(cuda.cuStreamWaitEvent(first, join, 0))
+    if destroys:
+        cuda.check(cuda.cuStreamDestroy_v2(second))
+        assert status(cuda, first) == ACTIVE
     cuda.check(cuda.cuStreamEndCapture(first, byref(graph)))
-    assert status(cuda, second) == NONE
+    assert destroys or status(cuda, second) == NONE
     run(cuda, instantiate(cuda, graph.value or 0))
     assert word(cuda, b) == 1
 

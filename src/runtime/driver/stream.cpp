@@ -85,11 +85,12 @@ CUresult streamCreateWithPriority(CUstream* stream, unsigned flags, int priority
   return CUDA_SUCCESS;
 }
 
-void delete_stream(CUstream stream) {
-  abandon_capture(*stream);
+bool delete_stream(CUstream stream) {
+  const bool joined = abandon_capture(*stream);
   stream->magic = Magic::dead;
   if (stream->context->engine) stream->context->engine->forget(stream->stream);
   delete stream;
+  return joined;
 }
 
 CUresult streamDestroy(CUstream stream) {
@@ -98,9 +99,7 @@ CUresult streamDestroy(CUstream stream) {
     const std::lock_guard lock(stream->context->mutex);
     if (stream->context->streams.erase(stream) == 0) return CUDA_ERROR_INVALID_HANDLE;  // a thread's default stream
   }
-  const bool capturing = stream->capture.load() != nullptr;
-  delete_stream(stream);
-  return capturing ? CUDA_ERROR_STREAM_CAPTURE_UNJOINED : CUDA_SUCCESS;
+  return delete_stream(stream) ? CUDA_SUCCESS : CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
 }
 
 CUresult streamGetPriority(CUstream stream, int* priority) {

@@ -24,6 +24,7 @@ CUresult streamGetAttribute(CUstream stream, CUstreamAttrID attribute, CUstreamA
 CUresult streamSetAttribute(CUstream stream, CUstreamAttrID attribute, const CUstreamAttrValue* value);
 
 // Destroys the object; its pending work still completes. The context has forgotten it.
-void delete_stream(CUstream stream);
+// False where that spoils a capture.
+bool delete_stream(CUstream stream);
 
 }  // namespace anywarp::driver

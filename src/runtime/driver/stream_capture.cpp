@@ -55,6 +55,14 @@ void leave(CUstream_st& stream) {
   if (is_blocking(stream)) --stream.context->blocking_captures;
 }
 
+bool is_joined(const CUstream_st& stream, const Capture& capture) {
+  const auto mine = capture.tails.find(const_cast<CUstream_st*>(&stream)), origin = capture.tails.find(capture.origin);
+  if (mine == capture.tails.end() || origin == capture.tails.end() || mine == origin) return false;
+  return std::all_of(mine->second.begin(), mine->second.end(), [&](CUgraphNode node) {
+    return !node->dependents.empty() || std::find(origin->second.begin(), origin->second.end(), node) != origin->second.end();
+  });
+}
+
 // Every stream leaves. The graph is destroyed unless it is handed over.
 void dissolve(Capture& capture, bool keep_graph) {
   remove_strict(capture);
@@ -248,16 +256,18 @@ CUresult capture_record(const StreamUse& use, CUevent_st& event, unsigned flags,
   return CUDA_SUCCESS;
 }
 
-void abandon_capture(CUstream_st& stream) {
+bool abandon_capture(CUstream_st& stream) {
   Capture* capture = stream.capture.load();
-  if (!capture) return;
+  if (!capture) return true;
   const std::shared_ptr<Capture> keep = stream.capture_owner;
   if (capture->origin == &stream) {
     dissolve(*capture, false);
-  } else {
-    capture->invalid = true;
-    leave(stream);
+    return false;
   }
+  const bool joined = is_joined(stream, *capture);
+  if (!joined) capture->invalid = true;
+  leave(stream);
+  return joined;
 }
 
 CUresult streamBeginCapture_v1(CUstream stream) { return begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL, nullptr, {}); }
@@ -285,7 +295,8 @@ CUresult streamBeginRecaptureToGraph(CUstream stream, CUstreamCaptureMode mode, 
 }
 
 CUresult streamEndCapture(CUstream stream, CUgraph* graph) {
-  if (!graph) return CUDA_ERROR_INVALID_VALUE;
+  CUgraph unnamed = nullptr;
+  if (!graph) graph = &unnamed;  // who captures to a graph of his own knows it
   *graph = nullptr;
   StreamUse use;
   // The stream's own errors do not keep the capture from ending.

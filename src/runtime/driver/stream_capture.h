@@ -57,7 +57,7 @@ CUresult capture_record(const StreamUse& use, CUevent_st& event, unsigned flags,
 // Called by functions that are unsafe while streams capture (allocating memory, say): while some thread captures in global mode, or this one in
 // thread-local mode, and this thread's mode is not more relaxed, the captures become invalid, and the call is refused.
 CUresult refuse_while_capturing();
-// A stream that is destroyed leaves its capture.
-void abandon_capture(CUstream_st& stream);
+// A stream that is destroyed leaves its capture. False where that spoils it: nobody waits for what the stream added last.
+bool abandon_capture(CUstream_st& stream);
 
 }  // namespace anywarp::driver
