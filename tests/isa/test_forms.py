@@ -1,5 +1,6 @@
-"""Forms of instructions that exist (PTX ISA 9.1), and some that do not: the declarations must say so. One line a form; braces hold
-alternatives, an empty one for an optional modifier. Not every combination: what was forgotten once, and the corners of large families."""
+"""Forms of instructions that exist (PTX ISA 9.1, some of 9.2 and 9.3), and some that do not: the declarations must say so. One line a
+form; braces hold alternatives, an empty one for an optional modifier. Not every combination: what was forgotten once, and the corners of
+large families."""
 
 from __future__ import annotations
 
@@ -31,6 +32,14 @@ ld.global{,.ca,.cg,.cs}.nc{,.L2::cache_hint}{,.L2::64B}{,.v2,.v4}.f32
 ld.global.nc.L1::no_allocate.L2::evict_first.v8.b32  ldu.global.v4.f32  st.volatile.local.v2.b32  st.release.gpu.global.v4.b64
 st.async{,.weak}{,.shared::cluster}.mbarrier::complete_tx::bytes{,.v2,.v4}.b32  st.async.release.gpu.global.s8
 st.bulk{,.weak}{,.shared::cta}
+st.async{,.weak}{,.shared::cluster}.mbarrier::complete_tx::bytes.b128
+cp.async.bulk{,.weak}.shared::cta.global.mbarrier::complete_tx::bytes{,.L2::cache_hint}{,.ignore_oob}
+cp.async.bulk{.relaxed,.relaxed.gpu}.shared::cta.global.mbarrier::complete_tx::bytes{,.L2::cache_hint}{,.ignore_oob}.b128
+cp.async.bulk.weak.shared::cluster.global.mbarrier::complete_tx::bytes{,.multicast::cluster}{,.L2::cache_hint}
+cp.async.bulk.relaxed{,.sys}.shared::cluster.global.mbarrier::complete_tx::bytes{,.multicast::cluster}{,.L2::cache_hint}.b128
+cp.async.bulk.relaxed.cluster.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.b128
+cp.async.bulk.weak.global.shared::cta.bulk_group{,.L2::cache_hint}{,.cp_mask}
+cp.async.bulk.relaxed.sys.global.shared::cta.bulk_group{,.L2::cache_hint}{,.cp_mask}.b128
 atom{,.relaxed,.acq_rel}{,.gpu,.sys}{,.global,.shared}.{add,min,max}.{u32,s32,u64}  atom.global.add.noftz.{f16,f16x2,bf16,bf16x2}
 atom.{cas,exch}.b128  atom.global.cas.b16
 atom.global.{add,min,max}.noftz.{v2,v4,v8}.{f16,bf16}  atom.global.add.{v2,v4}.f32

@@ -108,6 +108,18 @@ class StoreAsync(_Vector):
             complete_bytes(w, bar, w.const("i32", self.bytes))
 
 
+@instruction
+class StoreAsyncWide(StoreAsync):
+    """st.async.b128: one register of 128 bits"""
+
+    syntax = "st.async{.weak}{.cluster}{.ss}.mbarrier::complete_tx::bytes.type [a], b, [mbar]"
+    modifiers = {"ss": "shared::cluster", "type": "b128"}
+    since = (9, 2)
+    vec = None
+    wide = None
+    scope = None
+
+
 _ASYNC = {"inc": "u32", "dec": "u32", "min": "u32 s32", "max": "u32 s32", "add": "u32 s32 u64", "and": "b32", "or": "b32", "xor": "b32"}
 
 

@@ -17,6 +17,8 @@ from anywarp.isa.mbarrier import Barrier, update
 Lanes = dict[int, tuple[Any, ...]]
 HINT = ("L2::cache_hint", "policy")
 MULTICAST = ("multicast::cluster", "mask")
+MASK = ("cp_mask", "byte_mask")
+SCOPES = "cta cluster gpu sys"
 
 
 def forms(opcode: str, operands: str, *options: tuple[str, str]) -> tuple[str, ...]:
@@ -84,19 +86,24 @@ class BulkCopy(_Bulk):
         "cp.async.bulk.global.shared::cta.bulk_group.L2::cache_hint.cp_mask [dst], [src], size, policy, byte_mask",
     )
 
+    @property
+    def is_relaxed(self) -> bool:
+        return "relaxed" in self.opcode and "byte_mask" not in self.named(self.form.operands) and "ignore_oob" not in self.opcode
+
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
         for operands in lanes.values():
             given = self.named(operands)
             dst, src, size, bar = given["dst"], given["src"], given["size"], given.get("mbar")
             if dst % 16 or src % 16 or size % 16:
                 memory.load(dst | src | size | 1, 16)  # faults
-            data = memory.read(src, size)
+            left, right = given.get("left", 0), given.get("right", 0)
+            data = memory.read(src + left, size - left - right)
             if "byte_mask" in given:
                 old = memory.read(dst, size)
                 data = bytes(new if given["byte_mask"] >> i % 16 & 1 else kept for i, (new, kept) in enumerate(zip(data, old)))
             ranks = [r for r in range(16) if given["mask"] >> r & 1] if "mask" in given else [None]
             for rank in ranks:
-                memory.write(memory.peer_address(dst, rank), data)
+                memory.write(memory.peer_address(dst, rank) + left, data)
                 if bar is not None:
                     report(memory, memory.peer_address(bar, rank), size)
         return {}
@@ -115,13 +122,28 @@ class BulkCopy(_Bulk):
         size = per_lane.number(given["size"], "i32")
         mask = per_lane.number(given["mask"], "i16") if "mask" in given else None
         byte_mask = per_lane.number(given["byte_mask"], "i16") if "byte_mask" in given else None
+        left = per_lane.number(given["left"], "i32") if "left" in given else None
+        right = per_lane.number(given["right"], "i32") if "right" in given else None
 
         def one(lane: Any) -> None:
             count = w.zext(size(lane), "i64")
             source_pointer = origin(lane)
 
             def copy(pointers: list[Any]) -> None:
-                copy_bytes(w, pointers[0], source_pointer, count)
+                if self.is_relaxed:  # 16 bytes at a time, each whole
+
+                    def whole(index: Any) -> None:
+                        at = w.mul(index, w.const("i64", 16))
+                        value = w.load("i128", 1, w.offset(source_pointer, at), 16, ordered=True)
+                        w.store(value, w.offset(pointers[0], at), 16, ordered=True)
+
+                    counted_loop(w, w.lshr(count, w.const("i64", 4)), whole)
+                elif left is not None and right is not None:
+                    first, last = w.zext(left(lane), "i64"), w.zext(right(lane), "i64")
+                    inside = w.sub(count, w.add(first, last))
+                    copy_bytes(w, w.offset(pointers[0], first), w.offset(source_pointer, first), inside)
+                else:
+                    copy_bytes(w, pointers[0], source_pointer, count)
                 if bar is not None:
                     lower_report(w, pointers[1], count)
 
@@ -139,6 +161,36 @@ class BulkCopy(_Bulk):
             for_ctas(w, ranks, [to(lane)] + ([bar(lane)] if bar is not None else []), copy)
 
         w.each_lane(w.active, one)
+
+
+_OF_CTA, _OF_CLUSTER = "shared::cta.global.mbarrier::complete_tx::bytes", "shared::cluster.global.mbarrier::complete_tx::bytes"
+
+
+@instruction
+class BulkCopyWithinBounds(BulkCopy):
+    """cp.async.bulk.ignore_oob: the first and last bytes, 15 at most, may lie outside of an allocation; they are not copied"""
+
+    syntax = forms(f"cp.async.bulk{{.weak}}.{_OF_CTA}*.ignore_oob", "[dst], [src], size, left, right, [mbar]", HINT)
+    since = (9, 2)
+
+
+@instruction
+class OrderedBulkCopy(BulkCopy):
+    """cp.async.bulk with its order: .weak is what it is without, .relaxed copies 16 bytes at a time that no other thread sees in part"""
+
+    syntax = (
+        *forms(f"cp.async.bulk.weak.{_OF_CLUSTER}", "[dst], [src], size, [mbar]", MULTICAST, HINT),
+        *forms(f"cp.async.bulk.relaxed{{.scope}}.{_OF_CLUSTER}*.b128", "[dst], [src], size, [mbar]", MULTICAST, HINT),
+        *forms(f"cp.async.bulk.weak.{_OF_CTA}", "[dst], [src], size, [mbar]", HINT),
+        *forms(f"cp.async.bulk.relaxed{{.scope}}.{_OF_CTA}*.b128", "[dst], [src], size, [mbar]", HINT),
+        *forms(f"cp.async.bulk.relaxed{{.scope}}.{_OF_CTA}*.ignore_oob.b128", "[dst], [src], size, left, right, [mbar]", HINT),
+        "cp.async.bulk.weak.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [dst], [src], size, [mbar]",
+        "cp.async.bulk.relaxed{.scope}.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.b128 [dst], [src], size, [mbar]",
+        *forms("cp.async.bulk.weak.global.shared::cta.bulk_group", "[dst], [src], size", HINT, MASK),
+        *forms("cp.async.bulk.relaxed{.scope}.global.shared::cta.bulk_group*.b128", "[dst], [src], size", HINT, MASK),
+    )
+    modifiers = {"scope": SCOPES}
+    since = (9, 3)
 
 
 @instruction
