@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import struct
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p, create_string_buffer
 from pathlib import Path
@@ -85,6 +86,26 @@ def test_jit_option_checks(cuda: Driver) -> None:
     options[0] = cuda.CU_JIT_WALL_TIME
     cuda.check(cuda.cuModuleLoadDataEx(byref(module), ADD.encode(), 1, options, values))
     assert struct.unpack("<f", struct.pack("<Q", values[0] or 0)[:4])[0] > 0
+
+
+def test_limits_of_registers(cuda: Driver) -> None:
+    """CU_JIT_MAX_REGISTERS, given to modules and to libraries, and `.maxnreg`: kernels report no more."""
+    options, values = (c_uint * 1)(cuda.CU_JIT_MAX_REGISTERS), (c_void_p * 1)(7)
+    limited, free, library = c_void_p(), cuda.module(ADD), c_void_p()
+    cuda.check(cuda.cuModuleLoadDataEx(byref(limited), ADD.encode(), 1, options, values))
+    cuda.check(cuda.cuLibraryLoadData(byref(library), ADD.encode(), options, values, 1, None, None, 0))
+    of_library = c_void_p()
+    cuda.check(cuda.cuLibraryGetModule(byref(of_library), library))
+    directive = cuda.module(re.sub(r"\)\s*\{", ")\n.maxnreg 6\n{", ADD, count=1))
+
+    def registers(module: int) -> int:
+        count = ctypes.c_int()
+        cuda.check(cuda.cuFuncGetAttribute(byref(count), cuda.CU_FUNC_ATTRIBUTE_NUM_REGS, cuda.function(module, "add")))
+        return count.value
+
+    assert registers(free) > 7
+    assert registers(limited.value or 0) == registers(of_library.value or 0) == 7
+    assert registers(directive) == 6
 
 
 @pytest.mark.parametrize("image", [b"\0" * 64, b"\x01\x02\x03\x04" + b"\0" * 60])

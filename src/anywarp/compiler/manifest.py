@@ -139,8 +139,8 @@ def _all_variables(module: tree.Module) -> list[tree.Variable]:
 
 def estimated_registers(compiled: CompiledKernel) -> int:
     """Registers a thread, for occupancy questions: a guess from the widest set of live values would cost a pass, so from the declared
-    widths: between 16 and 255, and never more than the kernel's directives leave: a block as large as it declares (`.maxntid`, `.reqntid`)
-    can be launched, `.minnctapersm` times on a multiprocessor, and `.maxnreg` is kept (PTX ISA 11.4)."""
+    widths: 16 or more, 255 at most, and never more than the kernel's directives leave: a block as large as it declares (`.maxntid`,
+    `.reqntid`) can be launched, `.minnctapersm` times on a multiprocessor, and `.maxnreg` is kept (PTX ISA 11.4)."""
     values = sum(1 for op in compiled.function.operations() for r in op.results if r.width >= 32)
     directives = compiled.function.source.directives
     limits = [255, *_numbers(directives.get("maxnreg"))]
@@ -149,7 +149,7 @@ def estimated_registers(compiled: CompiledKernel) -> int:
         if declared:
             warps = -(-math.prod(_triple(declared)) // 32)
             limits.append(REGISTERS_OF_MULTIPROCESSOR // (32 * warps * blocks) // 8 * 8)
-    return max(16, min(8 * -(-(values // 3 + 8) // 8), *limits))
+    return max(1, min(max(16, 8 * -(-(values // 3 + 8) // 8)), *limits))
 
 
 def _starts_work(function: model.Function) -> bool:

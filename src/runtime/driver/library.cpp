@@ -18,9 +18,11 @@ CUresult load(CUlibrary* out, Bytes image, JitOptions& jit) {
   auto library = std::make_unique<CUlib_st>();
   library->image = std::move(image);
   library->unused_device = current ? current->device : 0;
+  library->most_registers = jit.most_registers();
   Module::Options options;
   options.device = library->unused_device;
   options.capability = find_device(library->unused_device)->capability();
+  options.most_registers = library->most_registers;
   std::string log;
   const CUresult result = api(Module::load(*Engine::instance(), library->image, options, &library->unused, &log));
   jit.finish(log, result != CUDA_SUCCESS);
@@ -91,7 +93,7 @@ CUresult library_module(CUlib_st& library, CUctx_st& context, CUmodule* module) 
     loaded = std::move(library.unused);
   } else {
     std::string log;
-    ANYWARP_TRY(load_image(library.image, context, &loaded, &log));
+    ANYWARP_TRY(load_image(library.image, context, library.most_registers, &loaded, &log));
   }
   *module = library.modules[&context] = adopt_module(context, std::move(loaded), &library);
   return CUDA_SUCCESS;

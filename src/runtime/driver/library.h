@@ -19,6 +19,7 @@ struct CUlib_st : anywarp::driver::TypeStable<CUlib_st> {
   static constexpr auto kMagic = anywarp::driver::Magic::library;
   anywarp::driver::Magic magic = kMagic;
   anywarp::Bytes image;
+  std::uint32_t most_registers = 0;  // CU_JIT_MAX_REGISTERS
   std::vector<std::unique_ptr<CUkern_st>> kernels;
   std::mutex mutex;  // guards what follows
   std::unique_ptr<anywarp::Module> unused;  // loaded to learn what the image holds; the first context of its device takes it

@@ -17,7 +17,7 @@ CUresult load(CUmodule* out, ByteSpan image, JitOptions& options, bool has_log) 
   }
   std::unique_ptr<Module> module;
   std::string log;
-  const CUresult result = load_image(image, *context, &module, &log);
+  const CUresult result = load_image(image, *context, options.most_registers(), &module, &log);
   options.finish(log, result != CUDA_SUCCESS);
   // Who gave no buffer for the log would get a number only.
   if (result != CUDA_SUCCESS && !has_log && !log.empty()) log_error("a module could not be loaded: " + log);
@@ -35,11 +35,12 @@ bool asks_for_error_log(unsigned count, const CUjit_option* options) {
 
 }  // namespace
 
-CUresult load_image(ByteSpan image, CUctx_st& context, std::unique_ptr<Module>* out, std::string* log) {
+CUresult load_image(ByteSpan image, CUctx_st& context, std::uint32_t most_registers, std::unique_ptr<Module>* out, std::string* log) {
   Module::Options options;
   options.device = context.device;
   options.capability = find_device(context.device)->capability();
   options.owner = &context;
+  options.most_registers = most_registers;
   return api(Module::load(context.engine->engine(), image, options, out, log));
 }
 

@@ -201,6 +201,7 @@ Result Module::fetch_kernel(Kernel& kernel, const std::string& variant, std::uni
   const auto take = [&](ByteSpan bytes) {
     code->manifest = {};
     if (!parse(bytes, &code->manifest, &error)) return false;
+    if (options_.most_registers != 0) code->manifest.registers = std::min(code->manifest.registers, options_.most_registers);
     loaded = engine_.code().load(code->manifest.object, &code->object, &error);
     if (loaded != Result::success) return false;
     void* function = code->object->symbol(code->manifest.function);

@@ -74,6 +74,7 @@ class Module {
     int device = 0;
     std::uint32_t capability = 80;
     void* owner = nullptr;  // of the arena's allocations
+    std::uint32_t most_registers = 0;  // a thread, that kernels report at most; 0: no limit
   };
 
   // `image`: whatever the compiler accepts (PTX text, fatbin). `log`: the compiler's message on an error.
