@@ -8,6 +8,7 @@ from ctypes import byref
 from typing import Any
 
 from .conftest import Driver
+from .test_streams_and_events import Gate
 
 UNSIGNED_INT8, FLOAT = 1, 32  # CUarray_format
 ARRAY, MIPMAPPED, LINEAR, PITCH2D = range(4)
@@ -126,6 +127,29 @@ def test_a_destroyed_texture_is_an_error_of_the_kernel(cuda: Driver) -> None:
     function = cuda.function(cuda.module(_SAMPLE), "sample")
     cuda.check(cuda.launch(function, 1, 8, ctypes.c_uint64(out), ctypes.c_uint64(handle), ctypes.c_float(1.0)))
     cuda.expect("CUDA_ERROR_ILLEGAL_ADDRESS", cuda.cuCtxSynchronize())
+
+
+def test_a_texture_that_is_destroyed_behind_the_launch_serves_it(cuda: Driver) -> None:
+    """cuda-samples' NV12toBGRandResize does so. Another texture that is made meanwhile takes nothing from it."""
+    array, other = _array(cuda, [[1.0, 2.0]]), _array(cuda, [[7.0, 8.0]])
+    handle, out, gate = _texture(cuda, array), cuda.alloc(32), Gate(cuda)
+    function = cuda.function(cuda.module(_SAMPLE), "sample")
+    gate.close(None)
+    cuda.check(cuda.launch(function, 1, 8, ctypes.c_uint64(out), ctypes.c_uint64(handle), ctypes.c_float(0.3)))
+    cuda.check(cuda.cuTexObjectDestroy(handle))
+    cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuTexObjectDestroy(handle))
+    assert _texture(cuda, other) != handle
+    gate.open()
+    cuda.check(cuda.cuCtxSynchronize())
+    assert struct.unpack("<8f", cuda.download(out, 32)) == (1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0)
+
+
+def test_floats_are_filtered_whatever_the_flag_for_integers_says(cuda: Driver) -> None:
+    array = _array(cuda, [[0.0, 10.0, 20.0, 30.0]])
+    plain, flagged = _texture(cuda, array, filterMode=1), _texture(cuda, array, filterMode=1, flags=READ_AS_INTEGER)
+    sampled = _sampled(cuda, plain, 0.75)
+    assert sampled == _sampled(cuda, flagged, 0.75)
+    assert 2.5 in sampled  # no texel's value
 
 
 def test_a_surface_needs_an_array_made_for_it(cuda: Driver) -> None:

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "driver/context.h"
 #include "driver/memory_array.h"
 #include "exec/texture.h"
 
@@ -19,7 +20,14 @@ struct Object {
   CUDA_RESOURCE_VIEW_DESC view{};
 };
 
-// All objects of the process. Memory of destroyed ones is used again, never given back: a kernel may still hold the handle.
+bool is_work_left() {
+  bool left = false;
+  for_all_contexts([&](CUctx_st& context) { left = left || !context.engine->is_idle(); });
+  return left;
+}
+
+// All objects of the process. Memory of destroyed ones is used again, never given back: a kernel may still hold the handle. What a program
+// destroys while kernels are in flight stays as it is for them (programs destroy a texture right behind the launch that uses it).
 class Objects {
  public:
   Object* make(const Object& from) {
@@ -45,19 +53,25 @@ class Objects {
     return true;
   }
   bool destroy(unsigned long long handle, bool is_surface) {
+    const bool stays = is_work_left();
     const std::lock_guard lock(mutex_);
     const auto found = live_.find(handle);
     if (found == live_.end() || found->second->is_surface != is_surface) return false;
-    found->second->texture.magic = 0;
-    free_.push_back(found->second);
+    retired_.push_back(found->second);
     live_.erase(found);
+    while (!retired_.empty() && (!stays || retired_.size() > kMostRetired)) {
+      retired_.front()->texture.magic = 0;
+      free_.push_back(retired_.front());
+      retired_.pop_front();
+    }
     return true;
   }
 
  private:
   std::mutex mutex_;
   std::unordered_map<unsigned long long, Object*> live_;
-  std::deque<Object*> free_;
+  static constexpr std::size_t kMostRetired = 4096;
+  std::deque<Object*> free_, retired_;
 };
 
 Objects& objects() {
