@@ -209,3 +209,35 @@ def test_streams_and_events(cuda: Runtime) -> None:
     cuda.check(cuda.cudaEventDestroy(end))
     cuda.check(cuda.cudaStreamDestroy(stream))
     cuda.expect("cudaErrorInvalidValue", cuda.cudaStreamCreateWithFlags(byref(stream), 77))
+
+
+def test_a_graph_is_captured_again(cuda: Runtime) -> None:
+    """The callback is told the runtime's parameters, before and after."""
+    if cuda.major < 13:
+        pytest.skip("since CUDA 13")
+    stream, graph, memory = c_void_p(), c_void_p(), c_void_p()
+    cuda.check(cuda.cudaStreamCreate(byref(stream)))
+    cuda.check(cuda.cudaMalloc(byref(memory), 64))
+    told: list[tuple[int, int]] = []
+
+    @cuda.types["cudaGraphRecaptureCallback_t"]  # type: ignore[untyped-decorator]
+    def callback(data: int, node: int, before: int, after: int, status: int) -> int:
+        old, new = (ctypes.cast(p, ctypes.POINTER(cuda.types["cudaGraphNodeParams"]))[0] for p in (before, after))
+        told.append((old.memset.value, new.memset.value))
+        return 0
+
+    def again(value: int) -> int:
+        data = cuda.types["cudaGraphRecaptureCallbackData"]()
+        data.callbackFunc = callback
+        cuda.check(cuda.cudaStreamBeginRecaptureToGraph(stream, 0, graph, byref(data)))
+        del data
+        cuda.check(cuda.cudaMemsetAsync(memory, value, 64, stream))
+        return int(cuda.cudaStreamEndCapture(stream, byref(graph)))
+
+    cuda.check(cuda.cudaStreamBeginCapture(stream, 0))
+    cuda.check(cuda.cudaMemsetAsync(memory, 1, 64, stream))
+    cuda.check(cuda.cudaStreamEndCapture(stream, byref(graph)))
+    cuda.check(again(1))
+    assert told == []
+    cuda.check(again(9))
+    assert told == [(1, 9)]

@@ -46,6 +46,8 @@ cudaError_t graphAddNode_v2(cudaGraphNode_t* node, cudaGraph_t graph, const cuda
 cudaError_t graphNodeSetParams(cudaGraphNode_t node, cudaGraphNodeParams* p);
 cudaError_t graphNodeGetParams(cudaGraphNode_t node, cudaGraphNodeParams* p);
 cudaError_t graphExecNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraphNodeParams* p);
+// Its callback is told the runtime's parameters.
+cudaError_t streamBeginRecaptureToGraph(cudaStream_t stream, cudaStreamCaptureMode mode, cudaGraph_t graph, cudaGraphRecaptureCallbackData* callback);
 cudaError_t graphConditionalHandleCreate(cudaGraphConditionalHandle* handle, cudaGraph_t graph, unsigned default_value, unsigned flags);
 cudaError_t graphConditionalHandleCreate_v2(cudaGraphConditionalHandle* handle, cudaGraph_t graph, cudaExecutionContext_t context, unsigned default_value,
                                             unsigned flags);

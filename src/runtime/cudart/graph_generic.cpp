@@ -2,6 +2,9 @@
 // execution contexts become contexts.
 #include <cstddef>
 #include <cstring>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
 
 #include "cudart/execution_context.h"
 #include "cudart/graph.h"
@@ -51,6 +54,45 @@ cudaError_t convert(const cudaGraphNodeParams* from, CUgraphNodeParams* to) {
   }
 }
 
+// The driver's parameters as the runtime's.
+cudaGraphNodeParams convert(const CUgraphNodeParams& from) {
+  cudaGraphNodeParams to;
+  std::memcpy(&to, &from, sizeof to);
+  switch (to.type) {
+    case cudaGraphNodeTypeKernel: {
+      const CUDA_KERNEL_NODE_PARAMS_v3& k = from.kernel;
+      to.kernel = {};
+      to.kernel.func = host_of(k.kern ? reinterpret_cast<CUfunction>(k.kern) : k.func);
+      to.kernel.gridDim = {k.gridDimX, k.gridDimY, k.gridDimZ}, to.kernel.blockDim = {k.blockDimX, k.blockDimY, k.blockDimZ};
+      to.kernel.sharedMemBytes = k.sharedMemBytes, to.kernel.kernelParams = k.kernelParams, to.kernel.extra = k.extra;
+      break;
+    }
+    case cudaGraphNodeTypeMemcpy:
+      to.memcpy = {};
+      to.memcpy.copyParams = cudart::convert(from.memcpy.copyParams);
+      break;
+    case cudaGraphNodeTypeMemset: to.memset.ctx = nullptr; break;
+    default: break;
+  }
+  return to;
+}
+
+// What a stream's capture tells while it goes over a graph again; kept until the stream does so the next time.
+struct Recaptures {
+  std::mutex mutex;
+  std::unordered_map<cudaStream_t, std::unique_ptr<cudaGraphRecaptureCallbackData>> all;
+};
+Recaptures& recaptures() {
+  static auto* r = new Recaptures;
+  return *r;
+}
+
+CUresult tell(void* data, CUgraphNode node, const CUgraphNodeParams* before, const CUgraphNodeParams* after, CUgraphRecaptureStatus status) {
+  const auto& callback = *static_cast<const cudaGraphRecaptureCallbackData*>(data);
+  const cudaGraphNodeParams was = convert(*before), is = convert(*after);
+  return static_cast<CUresult>(callback.callbackFunc(callback.userData, node, &was, &is, static_cast<cudaGraphRecaptureStatus>(status)));
+}
+
 cudaError_t add(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies, const cudaGraphEdgeData* data, size_t count,
                 cudaGraphNodeParams* p) {
   CUgraphNodeParams params;
@@ -90,23 +132,20 @@ cudaError_t graphNodeGetParams(cudaGraphNode_t node, cudaGraphNodeParams* p) {
   CUDART_TRY(use_context());
   CUgraphNodeParams params;
   CUDART_TRY(cuGraphNodeGetParams(node, &params));
-  std::memcpy(p, &params, sizeof *p);
-  switch (p->type) {
-    case cudaGraphNodeTypeKernel: {
-      const CUDA_KERNEL_NODE_PARAMS_v3& k = params.kernel;
-      p->kernel = {};
-      p->kernel.func = host_of(k.kern ? reinterpret_cast<CUfunction>(k.kern) : k.func);
-      p->kernel.gridDim = {k.gridDimX, k.gridDimY, k.gridDimZ}, p->kernel.blockDim = {k.blockDimX, k.blockDimY, k.blockDimZ};
-      p->kernel.sharedMemBytes = k.sharedMemBytes, p->kernel.kernelParams = k.kernelParams, p->kernel.extra = k.extra;
-      return cudaSuccess;
-    }
-    case cudaGraphNodeTypeMemcpy:
-      p->memcpy = {};
-      p->memcpy.copyParams = cudart::convert(params.memcpy.copyParams);
-      return cudaSuccess;
-    case cudaGraphNodeTypeMemset: p->memset.ctx = nullptr; return cudaSuccess;
-    default: return cudaSuccess;
-  }
+  *p = convert(params);
+  return cudaSuccess;
+}
+
+cudaError_t streamBeginRecaptureToGraph(cudaStream_t stream, cudaStreamCaptureMode mode, cudaGraph_t graph, cudaGraphRecaptureCallbackData* callback) {
+  CUDART_TRY(use_context());
+  const auto driver_mode = static_cast<CUstreamCaptureMode>(mode);
+  if (!callback || !callback->callbackFunc) return error_of(cuStreamBeginRecaptureToGraph(stream, driver_mode, graph, nullptr, nullptr));
+  auto kept = std::make_unique<cudaGraphRecaptureCallbackData>(*callback);
+  CUDART_TRY(cuStreamBeginRecaptureToGraph(stream, driver_mode, graph, tell, kept.get()));
+  Recaptures& r = recaptures();
+  const std::lock_guard lock(r.mutex);
+  r.all[stream] = std::move(kept);
+  return cudaSuccess;
 }
 
 cudaError_t graphConditionalHandleCreate(cudaGraphConditionalHandle* handle, cudaGraph_t graph, unsigned default_value, unsigned flags) {
