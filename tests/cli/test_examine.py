@@ -79,6 +79,30 @@ def test_what_is_no_image_is_refused(doctor: Callable[[Path], tuple[int, str]], 
     assert doctor(file)[0] == 1
 
 
+def test_static_libraries(doctor: Callable[[Path], tuple[int, str]], tmp_path: Path) -> None:
+    def member(name: str, data: bytes) -> bytes:
+        return f"{name + '/':16}{0:<12}{0:<6}{0:<6}{644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+
+    file = tmp_path / "libmine.a"
+    file.write_bytes(b"!<arch>\n" + member("a.ptx", PTX.encode()) + member("b.o", b"host code"))
+    status, output = doctor(file)
+    assert status == 0 and "1 of whose members hold PTX" in output
+    file.write_bytes(b"!<arch>\n" + member("b.o", b"host code"))
+    assert "without PTX" in doctor(file)[1]
+    runtime = tmp_path / "libcudadevrt.a"
+    runtime.write_bytes(file.read_bytes())
+    assert "ours takes its place" in doctor(runtime)[1]
+
+
+def test_many_kernels_that_do_not_compile_stay_within_a_screen(doctor: Callable[[Path], tuple[int, str]], tmp_path: Path) -> None:
+    unknown = ".extern .func _something_that_nobody_defines;\n"
+    bad = [f".visible .entry bad{i}() {{ call.uni _something_that_nobody_defines, (); ret; }}\n" for i in range(40)]
+    file = tmp_path / "bad.ptx"
+    file.write_text(".version 8.0\n.target sm_80\n.address_size 64\n" + unknown + "".join(bad))
+    status, output = doctor(file)
+    assert status == 1 and "0 of 40 kernels compile" in output and "and 30 more" in output
+
+
 def test_static_runtime_and_its_version(doctor: Callable[[Path], tuple[int, str]], build: Build) -> None:
     status, output = doctor(build("inside.c", "runtime.c", "-DVERSION_12"))
     assert status == 0 and "ok  has the CUDA runtime 12 linked in statically; its 9 entry points are sent to our libcudart.so.12" in output

@@ -13,9 +13,12 @@ from anywarp import image, runtime_paths
 from anywarp.api import redirect, table
 from anywarp.cli import files
 from anywarp.cli.findings import BAD, GOOD, WARNING, Finding
+from anywarp.compiler.link import ARCHIVE, texts_of
 from anywarp.image.linkage import Linkage, read_linkage
+from anywarp.ptx import device_runtime
 
 COMPILE_SECONDS = 30.0  # kernels that are not compiled by then are not tried
+MOST_SHOWN = 10  # kernels that do not compile: the answer stays within a screen
 _SHARED = "build it with: nvcc -cudart shared …, or do not strip it"
 _WHOLE_RUNTIME = 200  # entry points, as in src/runtime/redirect
 _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
@@ -24,6 +27,8 @@ _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
 def examine(path: Path) -> list[Finding]:
     """The findings about a file. Ends the program with a message where it cannot be read."""
     data = files.read(path)
+    if data.startswith(ARCHIVE):
+        return [_static_library(path.name, data)]
     linkage: Linkage | None = None
     found: list[Finding] = []
     if data[:4] == b"\x7fELF" and not _is_machine_code(data):
@@ -33,6 +38,19 @@ def examine(path: Path) -> list[Finding]:
             return [Finding(BAD, str(error))]
         found += _host(linkage)
     return [*found, *_device_code(data, linkage)]
+
+
+def _static_library(name: str, data: bytes) -> Finding:
+    """It is linked into programs: what matters is whether it has PTX for them."""
+    if device_runtime.LIBRARY in name:
+        return Finding(GOOD, "CUDA's device runtime: ours takes its place in programs that are linked with it")
+    try:
+        count = sum(1 for _ in texts_of(name, data, (8, 0)))
+    except image.ImageError as error:
+        return Finding(BAD, str(error))
+    if count == 0:
+        return Finding(WARNING, "a static library without PTX for programs to link with; ask about the program that it is linked into")
+    return Finding(GOOD, f"a static library, {count} of whose members hold PTX, which programs can be linked with (cuLinkAddData)")
 
 
 def _is_machine_code(data: bytes) -> bool:
@@ -109,10 +127,8 @@ def _device_code(data: bytes, linkage: Linkage | None) -> list[Finding]:
     for entry in held.entries:
         fatbins.setdefault(entry.fatbin, []).append(entry)
     counts = Counter((e.kind != "ptx", e.target) for e in held.entries)
-    what = [f"PTX for {t}" if not is_code else f"machine code for {t}, which is not used" for is_code, t in sorted(counts)]
-    times = [f" ({counts[key]} times)" if counts[key] > 1 else "" for key in sorted(counts)]
     container = f"{held.container} with {len(fatbins)} fatbin{'s' * (len(fatbins) > 1)}" if linkage is not None else held.container
-    found = [Finding(GOOD, f"{container}: {', '.join(w + t for w, t in zip(what, times))}")]
+    found = [Finding(GOOD, f"{container}: {_targets(counts)}")]
     texts: list[tuple[str, str]] = []
     for number, entries in enumerate(fatbins.values(), 1):
         one = image.Image(held.container, entries)
@@ -126,6 +142,16 @@ def _device_code(data: bytes, linkage: Linkage | None) -> list[Finding]:
     if linkage is not None and linkage.is_relocatable and not texts:
         found.append(Finding(BAD, "its device code is machine code only", "build it with: nvcc -gencode arch=compute_80,code=compute_80 …"))
     return [*found, *_kernels(texts, linkage is not None and linkage.is_relocatable)]
+
+
+def _targets(counts: Counter[tuple[bool, str]]) -> str:
+    """Counts of (is machine code, target) in words."""
+
+    def listed(is_code: bool) -> str:
+        return ", ".join(f"{t}{f' ({n} times)' if n > 1 else ''}" for (c, t), n in sorted(counts.items()) if c == is_code)
+
+    parts = [f"PTX for {listed(False)}"] if listed(False) else []
+    return "; ".join(parts + ([f"machine code, which is not used, for {listed(True)}"] if listed(True) else []))
 
 
 def _kernels(texts: Iterable[tuple[str, str]], is_relocatable: bool) -> list[Finding]:
@@ -161,4 +187,5 @@ def _kernels(texts: Iterable[tuple[str, str]], is_relocatable: bool) -> list[Fin
     untried = total - compiled - sum(1 for _ in bad)
     mark = BAD if bad else GOOD if compiled else WARNING
     more = f"; {untried} not tried" if untried > 0 else ""
-    return [Finding(mark, f"{compiled} of {total} kernels compile{more}"), *bad]
+    shown = bad if len(bad) <= MOST_SHOWN else [*bad[:MOST_SHOWN], Finding(BAD, f"and {len(bad) - MOST_SHOWN} more")]
+    return [Finding(mark, f"{compiled} of {total} kernels compile{more}"), *shown]
