@@ -188,7 +188,7 @@ TENSOR_MAP = Struct(
         Field("u8", "rank", "1 to 5"),
         Field("u8", "is_im2col", "0 or 1"),
         Field("u8", "interleave", "a CUtensorMapInterleave"),
-        Field("u8", "swizzle", "a CUtensorMapSwizzle"),
+        Field("u8", "swizzle", "mode, and from bit 4 its units, as tensormap.replace numbers them"),
         Field("u8", "fill", "a CUtensorMapFloatOOBfill"),
     ),
 )  # fmt: skip

@@ -257,6 +257,9 @@ def test_tensor_map_argument_checks(cuda: Driver) -> None:
     cuda.expect("CUDA_ERROR_INVALID_VALUE", _encode(cuda, at + 8, source))
     cuda.expect("CUDA_ERROR_INVALID_VALUE", _encode(cuda, at, source + 4))
     cuda.expect("CUDA_ERROR_NOT_SUPPORTED", _encode(cuda, at, source, interleave=1))
+    cuda.expect("CUDA_ERROR_NOT_SUPPORTED", _encode(cuda, at, source, swizzle=5))  # units of 32 bytes with a flip of 8
+    for units in (4, 6):  # of 32 and of 64 bytes
+        cuda.check(_encode(cuda, at, source, swizzle=units, sizes=(32, 6), strides=(128,), box=(32, 4)))
     cuda.check(_encode(cuda, at, source))
     cuda.check(cuda.cuTensorMapReplaceAddress(ctypes.c_void_p(at), ctypes.c_void_p(source + 16)))
     cuda.expect("CUDA_ERROR_INVALID_VALUE", cuda.cuTensorMapReplaceAddress(ctypes.c_void_p(at), ctypes.c_void_p(source + 1)))

@@ -68,10 +68,11 @@ class TensorMap:
         return {"f16": 0x7FFF, "bf16": 0x7FFF, "f32": 0x7FFFFFFF, "f64": (1 << 63) - 1}.get(self.type, 0)
 
     def place(self, shared: int, number: int) -> int:
-        """Where element `number` of a box at a shared address lies: 16-byte units are swizzled by address bits 7 to 9."""
+        """Where element `number` of a box at a shared address lies: units of 16, 32 or 64 bytes are swizzled by address bits 7 to 9."""
         address = shared + number * self.element_bytes
-        rows = address >> 7 & {0: 0, 1: 1, 2: 3, 3: 7}[self.swizzle]
-        return address ^ rows << 4
+        mode, units = self.swizzle & 15, self.swizzle >> 4
+        bits, shift = {1: (3, 5), 3: (1, 6)}[units] if mode == 3 and units else ({0: 0, 1: 1, 2: 3, 3: 7}[mode], 4)
+        return address ^ (address >> 7 & bits) << shift
 
     def global_address(self, index: Sequence[int]) -> int | None:
         """An element's address, None outside of the tensor."""
@@ -109,7 +110,10 @@ _FIELDS = {
 }  # fmt: skip
 
 
-_ATOMICITY = "tensormap.replace.tile.swizzle_atomicity of more than 16 bytes is not supported (PTX ISA 9.7.9.28)"
+_FLIP = "tensormap.replace.tile.swizzle_atomicity of 32 bytes with a flip of 8 is not supported (PTX ISA 9.7.9.28)"
+
+
+_UNITS = (0, 1, 3)  # 16, 32 and 64 bytes; 2 is 32 with a flip
 
 
 @instruction
@@ -146,6 +150,11 @@ class Replace(Memory):
     def is_atomicity(self) -> bool:
         return "swizzle_atomicity" in self.opcode
 
+    @property
+    def shares_a_byte(self) -> bool:
+        """The swizzle mode has the lower four bits of the map's field, the size of its units the upper ones."""
+        return self.is_atomicity or self.single == "swizzle_mode"
+
     def check(self) -> str | None:
         if self.single in ("elemtype", "interleave_layout", "swizzle_mode", "fill_mode", "rank") and self.width != "b32":
             return "this field has 32 bits"
@@ -163,9 +172,13 @@ class Replace(Memory):
         return given
 
     def reference(self, memory: Any, lanes: Lanes) -> dict[int, Any]:
-        if self.is_atomicity:
-            if any(value for _, value in lanes.values()):
-                raise UnsupportedInstruction(_ATOMICITY)
+        if self.shares_a_byte:
+            offset, shift = abi.TENSOR_MAP.offset("swizzle"), 4 * self.is_atomicity
+            for address, value in lanes.values():
+                if self.is_atomicity and value not in _UNITS:
+                    raise UnsupportedInstruction(_FLIP)
+                old = memory.load(address + offset, 1)
+                memory.store(address + offset, 1, (old & 0xF0 >> shift) | value << shift)
             return {}
         size = _BYTES[self.field.type]
         for address, *operands in lanes.values():
@@ -175,9 +188,8 @@ class Replace(Memory):
 
     def lower(self, w: Any, op: Any) -> Any:
         address, *operands = op.operands
-        if self.is_atomicity:
-            if getattr(operands[0], "value", None) != 0:
-                raise UnsupportedInstruction(_ATOMICITY, op.line)
+        if self.shares_a_byte:
+            self._lower_swizzle(w, op, address, operands[0])
             return
         size = _BYTES[self.field.type]
         offset = abi.TENSOR_MAP.offset(self.field.name)
@@ -200,6 +212,18 @@ class Replace(Memory):
 
         moved = type(address)(address.base, address.offset + offset + size * dimension)
         w.store_lanes((self.ss or "").split("::")[0], moved, [stored], [None], elem, True)
+
+
+    def _lower_swizzle(self, w: Any, op: Any, address: Any, operand: Any) -> None:
+        if self.is_atomicity and getattr(operand, "value", None) not in _UNITS:
+            raise UnsupportedInstruction(_FLIP, op.line)
+        space = (self.ss or "").split("::")[0]
+        moved = type(address)(address.base, address.offset + abi.TENSOR_MAP.offset("swizzle"))
+        (old,) = w.load_lanes(space, moved, "i8", 1)
+        given = w.resize(w.cast(w.vector(operand), "i32"), "i8", False)
+        kept = w.and_(w.broadcast(old, given.n), w.const("i8", 0x0F if self.is_atomicity else 0xF0))
+        new = w.or_(kept, w.shl(given, w.const("i8", 4)) if self.is_atomicity else given)
+        w.store_lanes(space, moved, [lambda: new], [None], "i8", True)
 
 
 @instruction

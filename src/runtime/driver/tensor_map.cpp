@@ -10,6 +10,13 @@ namespace {
 
 constexpr cuuint64_t kMostElements = cuuint64_t{1} << 32, kMostBytes = cuuint64_t{1} << 40;
 
+// The mode and, in the upper bits, the size of the units, as tensormap.replace numbers them.
+std::uint8_t swizzle_bits(CUtensorMapSwizzle swizzle) {
+  if (swizzle == CU_TENSOR_MAP_SWIZZLE_128B_ATOM_32B) return CU_TENSOR_MAP_SWIZZLE_128B | 1 << 4;
+  if (swizzle == CU_TENSOR_MAP_SWIZZLE_128B_ATOM_64B) return CU_TENSOR_MAP_SWIZZLE_128B | 3 << 4;
+  return static_cast<std::uint8_t>(swizzle);
+}
+
 // What both ways of encoding have in common: the tensor itself.
 CUresult begin(abi::TensorMap* m, CUtensorMapDataType type, cuuint32_t rank, void* address, const cuuint64_t* sizes, const cuuint64_t* strides,
                const cuuint32_t* steps, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion,
@@ -20,9 +27,10 @@ CUresult begin(abi::TensorMap* m, CUtensorMapDataType type, cuuint32_t rank, voi
       swizzle > CU_TENSOR_MAP_SWIZZLE_128B_ATOM_64B || fill > CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  // Packed types, interleaved layouts and the swizzles of wider units are of devices of compute capability 10 and of old layouts.
+  // Packed types and interleaved layouts are of devices of compute capability 10 and of old layouts; how the flip of 8 bytes begins is in a
+  // figure of the manual only.
   if (tensor_element_bytes(static_cast<std::uint8_t>(type)) == 0 || interleave != CU_TENSOR_MAP_INTERLEAVE_NONE ||
-      swizzle > CU_TENSOR_MAP_SWIZZLE_128B) {
+      swizzle == CU_TENSOR_MAP_SWIZZLE_128B_ATOM_32B_FLIP_8B) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
   const bool is_integer = type <= CU_TENSOR_MAP_DATA_TYPE_INT64;
@@ -31,7 +39,7 @@ CUresult begin(abi::TensorMap* m, CUtensorMapDataType type, cuuint32_t rank, voi
   *m = {};
   m->address = reinterpret_cast<std::uint64_t>(address);
   m->type = static_cast<std::uint8_t>(type), m->rank = static_cast<std::uint8_t>(rank), m->is_im2col = im2col;
-  m->swizzle = static_cast<std::uint8_t>(swizzle), m->fill = static_cast<std::uint8_t>(fill);
+  m->swizzle = swizzle_bits(swizzle), m->fill = static_cast<std::uint8_t>(fill);
   for (cuuint32_t d = 0; d < rank; ++d) {
     if (sizes[d] == 0 || sizes[d] > kMostElements || steps[d] == 0 || steps[d] > 8) return CUDA_ERROR_INVALID_VALUE;
     m->size[d] = static_cast<std::uint32_t>(sizes[d]);
@@ -48,7 +56,7 @@ CUresult check_row(const abi::TensorMap& m) {
   const std::uint64_t bytes = std::uint64_t{m.box[0]} * tensor_element_bytes(m.type);
   if (bytes % 16 != 0) return CUDA_ERROR_INVALID_VALUE;
   constexpr std::uint64_t kSpan[] = {~std::uint64_t{0}, 32, 64, 128};
-  return bytes <= kSpan[m.swizzle] ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  return bytes <= kSpan[m.swizzle & 3] ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult finish(CUtensorMap* map, const abi::TensorMap& m) {

@@ -13,9 +13,12 @@ namespace {
 using abi::TensorMap;
 using Operation = abi::TensorOperation;
 
-// The place in shared memory that the swizzle mode gives to an address: 16-byte units change places within 1024 bytes.
+// The place in shared memory that the swizzle gives to an address: units of 16 bytes change places within 1024 bytes, those of 32 within
+// 512 and those of 64 within 256. `mode`: the swizzle mode and, above it, the units (tensormap.replace's numbers, PTX ISA 5.5.7).
 std::uint64_t swizzled(std::uint64_t address, std::uint8_t mode) {
   switch (mode) {
+    case 0x13: return address ^ (address >> 2 & 0x60);
+    case 0x33: return address ^ (address >> 1 & 0x40);
     case 1: return address ^ (address >> 3 & 0x10);
     case 2: return address ^ (address >> 3 & 0x30);
     case 3: return address ^ (address >> 3 & 0x70);
