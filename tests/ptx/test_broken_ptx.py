@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anywarp.ptx import PtxError, parse, print_module, verify
+from fuzz.broken_modules import FILES as MODULES
+from fuzz.broken_modules import broken
+from fuzz.broken_modules import outcome as compiled
 from tests.ptx.content import FILES, content
 
 TEXTS = [path.read_text() for path in FILES]
@@ -71,3 +75,10 @@ def test_noise_in_a_body(noise: str) -> None:
 def test_long_repetitions(piece: str, count: int) -> None:
     outcome(f".version 8.0\n.target sm_80\n.entry k () {{ {piece * count}")
     outcome(f".version 8.0\n.target sm_80\n.global .b32 x = {piece * count}")
+
+
+def test_a_sample_goes_through_the_compiler() -> None:
+    """`python -m fuzz.broken_modules` runs more. Whatever is no PtxError with a line comes out of `compiled`."""
+    texts = [path.read_text() for path in MODULES if path.stat().st_size < 20_000]
+    results = [compiled(broken(texts, random.Random(seed))) for seed in range(400)]
+    assert 50 < results.count("refused") < 390

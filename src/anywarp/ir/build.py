@@ -97,7 +97,8 @@ def _place_call_parameters(flattener: Flattener, items: list[Item]) -> None:
         if not isinstance(item, Flat):
             continue
         instruction = item.instruction
-        is_access = instruction.opcode[0] in ("ld", "st") and len(instruction.opcode) > 1 and instruction.opcode[1].startswith("param")
+        opcode = instruction.opcode
+        is_access = opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and opcode[-1] in types.WIDTHS
         for position, operand in enumerate(instruction.operands):
             if isinstance(operand, tree.Address) and operand.base is not None:
                 entity = item.scope.find(operand.base.name)
@@ -167,6 +168,8 @@ def _cut(flattener: Flattener, items: list[Item], caller: Decoder | None) -> tup
         instruction, scope = item.instruction, item.scope
         name = instruction.opcode[0]
         line = instruction.line
+        if name in ("bra", "brx") and len(instruction.operands) != (1 if name == "bra" else 2):
+            raise PtxError(f"{instruction.mnemonic} does not take these {len(instruction.operands)} operands", line, instruction.column)
         if name == "bra":
             target = _label(instruction.operands[0], scope, line)
             _end(block, target, instruction.guard, instruction.guard_negated, scope, line, decoder)
@@ -178,8 +181,9 @@ def _cut(flattener: Flattener, items: list[Item], caller: Decoder | None) -> tup
                 block.targets[1] = behind = f"behind.{fresh}"
                 labels[block.targets[0]] = guarded = new()
                 block = guarded
-            table = scope.lookup(instruction.operands[1].name, line)  # type: ignore[union-attr]
-            assert isinstance(table, tree.BranchTargets)
+            table = scope.find(getattr(instruction.operands[1], "name", ""))
+            if not isinstance(table, tree.BranchTargets):
+                raise PtxError("brx.idx needs a .branchtargets list", line, instruction.column)
             block.condition = decoder.source(instruction.operands[0], "u32", scope, line)
             block.kind = "switch"
             block.targets = [_label(tree.Symbol(label), scope, line) for label in table.labels]

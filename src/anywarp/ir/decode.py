@@ -43,7 +43,8 @@ class Decoder(OperandReader):
         line = instruction.line
         instruction = selection.plain(instruction)
         opcode = instruction.opcode
-        if opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and self._parameter_access(instruction, scope):
+        is_parameter_access = opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and opcode[-1] in types.WIDTHS
+        if is_parameter_access and self._parameter_access(instruction, scope):
             return
         op = self.select_declaration(instruction, scope)
         guard = None
@@ -60,6 +61,10 @@ class Decoder(OperandReader):
             elif spec.is_result:
                 targets += self.targets(op, operand, type, scope, line)
             else:
+                allowed = op.allowed_constants.get(spec.name)
+                if allowed and not (isinstance(operand, tree.Integer) and operand.value in allowed):
+                    listed = ", ".join(map(str, allowed))
+                    raise PtxError(f"{spec.name} of {instruction.mnemonic} must be one of {listed}", line, instruction.column)
                 operands.append(self.address(operand, scope, line) if spec.is_address else self.sources(op, operand, type, scope, line))
                 operand_types.append(type)
         if op.reads_destination:
@@ -212,14 +217,21 @@ class Decoder(OperandReader):
         guard = self.predicate(item.guard, item.guard_negated, item.scope, item.line) if item.guard else None
         values, value_types = [], []
         for parameter in item.arguments:
-            assert parameter.parts is not None
-            values.append(parameter.parts[0])
-            value_types.append(f"b{parameter.parts[0].width}")
+            part = self._whole(parameter, item)
+            values.append(part)
+            value_types.append(f"b{part.width}")
         targets = []
         for parameter in item.results:
-            assert parameter.parts is not None
-            targets.append((parameter.parts[0], f"b{parameter.parts[0].width}"))
+            part = self._whole(parameter, item)
+            targets.append((part, f"b{part.width}"))
         self.emit(builtin.ServiceCall(item.name), values, value_types, targets, guard, item.line)
+
+    @staticmethod
+    def _whole(parameter: CallParameter, item: FlatService) -> Register:
+        """The register of a platform function's parameter, which programs write or read as one number."""
+        if parameter.parts is None or set(parameter.parts) != {0}:
+            raise PtxError(f"the call of {item.name!r} needs its parameter {parameter.name!r} stored or loaded whole", item.line)
+        return parameter.parts[0]
 
 
 def access_type(opcode: tuple[str, ...]) -> tuple[str, int]:

@@ -161,7 +161,7 @@ def _has_loop(statements: list[tree.Statement]) -> bool:
             current = statement.name
             following[current] = []
         elif isinstance(statement, tree.Instruction) and current is not None:
-            if statement.opcode[0] == "bra" and isinstance(target := statement.operands[0], tree.Symbol):
+            if statement.opcode[0] == "bra" and statement.operands and isinstance(target := statement.operands[0], tree.Symbol):
                 following[current].append(target.name)
             if statement.opcode[0] in ("bra", "ret", "trap") and statement.guard is None:
                 current = None

@@ -84,9 +84,13 @@ class OperandReader:
             return Constant(value & ((1 << width) - 1), width)
         if register.width == width:
             return register
+        if 1 in (register.width, width):
+            raise PtxError(f"a predicate where a number of {max(register.width, width)} bits belongs, or the other way round", line)
         return self.builtin(builtin.Resize(register.width, width, signed), [register], [f"b{register.width}"], width, line)
 
     def negated(self, register: Register, line: int) -> Register:
+        if register.width != 1:
+            raise PtxError("'!' in front of what is no predicate", line)
         return self.builtin(builtin.Not(), [register], ["pred"], 1, line)
 
     def register(self, name: str, scope: Scope, line: int) -> Register:

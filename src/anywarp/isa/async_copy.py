@@ -27,6 +27,7 @@ class CopyAsync(Memory):
     )
     modifiers = {"cop": "ca cg", "ss": "shared shared::cta", "prefetch": "L2::64B L2::128B L2::256B"}
     types = {"size": "u32", "src_size": "u32", "ignore_src": "pred", "policy": "b64"}
+    allowed_constants = {"size": (4, 8, 16)}
     results = ()
     section = "9.7.9.25.3.1"
     since = (7, 0)

@@ -139,6 +139,7 @@ class Instruction:
     target: ClassVar[int] = 10
     results: ClassVar[tuple[str, ...] | None] = None
     types: ClassVar[dict[str, OperandType]] = {}
+    allowed_constants: ClassVar[dict[str, tuple[int, ...]]] = {}  # operands that must be constants: the values that they may have
     ulp: ClassVar[float | None] = None
     nan_payload_unspecified: ClassVar[bool] = False  # where the result is a NaN, the manual allows any
     forms: ClassVar[list[Form]]

@@ -55,6 +55,7 @@ class Allocate(_Stack):
     """alloca: memory on the stack, at a local address that is a multiple of `alignment` (8 without it)"""
 
     syntax = "alloca.size d, bytes{, alignment}"
+    allowed_constants = {"alignment": tuple(1 << power for power in range(20))}
 
     def lower(self, w: Any, op: Any) -> Any:
         alignment = max(8, op.operands[1].value if len(op.operands) > 1 else 8)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anywarp.analysis.narrow_index import narrow_index
-from anywarp.ir.model import Address, Constant
+from anywarp.ir.model import Address, Constant, Value
 from anywarp.lower.emit import V
 from anywarp.lower.memory import MemoryEmitter, Place
 
@@ -178,7 +178,9 @@ def _pointers_through_stack(w: MemoryEmitter, place: Place) -> Callable[[int], V
 
 
 def _is_base(w: MemoryEmitter, operand: Any) -> bool:
-    return w.shapes.shape(operand).is_uniform and (type(operand) is Constant or operand.id in w.held or operand.id in w.crossing)
+    if type(operand) is not Value:
+        return type(operand) is Constant
+    return w.shapes.shape(operand).is_uniform and (operand.id in w.held or operand.id in w.crossing)
 
 
 def update_one(w: MemoryEmitter, pointer: V, elem: str, operation: str, type: str, operands: list[V], is_shared: bool, order: str) -> V:

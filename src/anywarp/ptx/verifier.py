@@ -90,9 +90,9 @@ class _Verifier:
     def module_level(self) -> None:
         module = self.module
         if module.version < (1, 0):
-            self.fail(f"PTX version {module.version[0]}.{module.version[1]} does not exist; expected 1.0 or newer")
+            self.fail(f"PTX version {module.version[0]}.{module.version[1]} does not exist; expected 1.0 or newer", 1)
         if not module.target:
-            self.fail("the module has no '.target'")
+            self.fail("the module has no '.target'", 1)
         for variable in module.variables.values():
             if variable.name in module.functions:
                 self.fail(f"'{variable.name}' is both a variable and a function", variable.line)
