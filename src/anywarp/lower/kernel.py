@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anywarp import abi
+from anywarp.analysis import cfg
 from anywarp.analysis.divergence import Effects
 from anywarp.analysis.lone_loops import lone_loops
 from anywarp.analysis.shapes import Shapes, analyse
@@ -58,7 +59,7 @@ def lower(function: model.Function, variant: str, features: frozenset[str] = fro
     for callee in function.callees.values():
         yield_in_polling_loops(callee)
     shapes = analyse(function, variant)
-    if not _lanes_wait_for_lanes(polling, shapes) and not _barrier_in_divergence(function, shapes):
+    if not _lanes_wait_for_lanes(function, polling, shapes) and not _barrier_in_divergence(function, shapes):
         if not is_probing:
             if not function.callees and not _has_local_memory(function) and step_in_strided_loops(function, shapes):
                 shapes = analyse(function, variant)
@@ -78,10 +79,32 @@ def _has_local_memory(function: model.Function) -> bool:
     return bool(function.local.bytes) or any(getattr(op.op, "uses_stack", False) for op in function.operations())
 
 
-def _lanes_wait_for_lanes(headers: list[model.Block], shapes: Shapes) -> bool:
-    """Whether lanes leave a polling loop one by one: those behind it may hold what the others wait for."""
+def _lanes_wait_for_lanes(function: model.Function, headers: list[model.Block], shapes: Shapes) -> bool:
+    """Whether lanes poll while others of the warp, which have left the loop or never come to it, may have to write what they wait for."""
     polling = {header.index for header in headers}
-    return any(effects.loops & polling for effects in shapes.divergent_branches.values())
+    loops = [loop for loop in shapes.graph.loops.all if loop.header in polling]
+    for branch, effects in shapes.divergent_branches.items():
+        if effects.loops & polling:
+            return True
+        passed_by = (loop for loop in loops if loop.header in effects.region and branch not in loop.blocks)
+        if any(_others_write(function, shapes, branch, effects, loop) for loop in passed_by):
+            return True
+    return False
+
+
+def _others_write(function: model.Function, shapes: Shapes, branch: int, effects: Effects, loop: cfg.Loop) -> bool:
+    """Whether lanes that part at a branch may write memory, before they meet the others again, where they do not come through a loop. (What
+    lies in front of the loop has been run when it begins.)"""
+    seen: set[int] = set()
+    stack = list(shapes.graph.successors[branch])
+    while stack:
+        block = stack.pop()
+        if block in effects.region and block not in loop.blocks and block not in seen:
+            seen.add(block)
+            if block > loop.header and any(op.op.writes for op in function.blocks[block].operations):
+                return True
+            stack += shapes.graph.successors[block]
+    return False
 
 
 def _barrier_in_divergence(function: model.Function, shapes: Shapes) -> bool:
