@@ -183,6 +183,16 @@ CUresult find_buffer(GLuint name, CUgraphicsResource* resource) {
   return CUDA_SUCCESS;
 }
 
+// Checks resources that are all mapped, or all not, and waits for what the stream does with them.
+CUresult begin_exchange(unsigned count, CUgraphicsResource* resources, bool are_mapped, CUstream stream, const OpenGl** gl) {
+  ANYWARP_TRY(check_all(count, resources, are_mapped));
+  StreamUse use;
+  ANYWARP_TRY(use_stream(stream, &use));
+  if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  ANYWARP_TRY(use_opengl(gl));
+  return api(use.stream->synchronize());
+}
+
 }  // namespace
 
 CUresult graphicsGLRegisterBuffer(CUgraphicsResource* resource, GLuint buffer, unsigned flags) {
@@ -264,13 +274,8 @@ CUresult graphicsResourceSetMapFlags(CUgraphicsResource resource, unsigned flags
 
 // What OpenGL was told before is done before the stream goes on, as promised: the copies are made here and now.
 CUresult graphicsMapResources(unsigned count, CUgraphicsResource* resources, CUstream stream) {
-  ANYWARP_TRY(check_all(count, resources, false));
-  StreamUse use;
-  ANYWARP_TRY(use_stream(stream, &use));
-  if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   const OpenGl* gl = nullptr;
-  ANYWARP_TRY(use_opengl(&gl));
-  ANYWARP_TRY(api(use.stream->synchronize()));
+  ANYWARP_TRY(begin_exchange(count, resources, false, stream, &gl));
   for (unsigned i = 0; i < count; ++i) {
     CUgraphicsResource_st& r = *resources[i];
     if (r.map_flags != CU_GRAPHICS_MAP_RESOURCE_FLAGS_WRITE_DISCARD) ANYWARP_TRY(copy(*gl, r, true));
@@ -280,13 +285,8 @@ CUresult graphicsMapResources(unsigned count, CUgraphicsResource* resources, CUs
 }
 
 CUresult graphicsUnmapResources(unsigned count, CUgraphicsResource* resources, CUstream stream) {
-  ANYWARP_TRY(check_all(count, resources, true));
-  StreamUse use;
-  ANYWARP_TRY(use_stream(stream, &use));
-  if (use.capture()) return invalidate(use, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   const OpenGl* gl = nullptr;
-  ANYWARP_TRY(use_opengl(&gl));
-  ANYWARP_TRY(api(use.stream->synchronize()));
+  ANYWARP_TRY(begin_exchange(count, resources, true, stream, &gl));
   for (unsigned i = 0; i < count; ++i) {
     CUgraphicsResource_st& r = *resources[i];
     r.mapped = false;
