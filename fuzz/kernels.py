@@ -24,6 +24,7 @@ from fuzz.program import Kernel, Statement
 from tests.kernels.differential import Outcome, Route, compare, interpret
 
 FAILURES = Path(__file__).parent / "failures"
+CORPUS = Path(__file__).parent / "corpus"  # failures that are mended: the tests run them
 REDUCTION_SECONDS = 40
 
 

@@ -177,8 +177,9 @@ def _run_cta(step: object, launch: int, cta: int, warps: list[int]) -> None:
             elif status in (abi.Status.BARRIER, abi.Status.ARRIVED, abi.Status.PARKED):
                 number = _peek(state, abi.WARP_STATE, "barrier_id")
                 lanes = _peek(state, abi.WARP_STATE, "arrived")
-                arrived[number] = arrived.get(number, 0) + bin(lanes).count("1")
                 needed[number] = _peek(state, abi.WARP_STATE, "barrier_threads")
+                is_whole = needed[number] and lanes == _peek(state, abi.WARP_STATE, "live")  # counts as 32 threads, however many it has
+                arrived[number] = arrived.get(number, 0) + (abi.WARP if is_whole else bin(lanes).count("1"))
                 reduced.setdefault(number, []).append((_peek(state, abi.WARP_STATE, "barrier_predicates"), lanes))  # type: ignore[arg-type]
                 if status is abi.Status.BARRIER:
                     waiting[w] = number

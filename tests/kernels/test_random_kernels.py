@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from fuzz.flow import If, Loop
 from fuzz.kernel_generator import case_of, kernels, random_kernel
-from fuzz.kernels import FAILURES, reduced, rerun, verdict
+from fuzz.kernels import CORPUS, reduced, rerun, verdict
 from fuzz.program import Kernel, Plain
 from tests.kernels import routes
 from tests.kernels.differential import Route, interpret
@@ -43,7 +43,7 @@ def test_compiled_code_agrees_on_the_whole_sample(request: pytest.FixtureRequest
         check(seed)
 
 
-@pytest.mark.parametrize("path", sorted(FAILURES.glob("*.ptx")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*.ptx")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("route", routes.available(), ids=lambda route: route.name)
 def test_kernels_that_once_failed_agree(path: Path, route: Route) -> None:
     assert rerun(path, route) == 0
