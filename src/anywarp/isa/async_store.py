@@ -112,7 +112,10 @@ class StoreAsync(_Vector):
 class StoreAsyncWide(StoreAsync):
     """st.async.b128: one register of 128 bits"""
 
-    syntax = "st.async{.weak}{.cluster}{.ss}.mbarrier::complete_tx::bytes.type [a], b, [mbar]"
+    syntax = (
+        "st.async{.weak}{.ss}.mbarrier::complete_tx::bytes.type [a], b, [mbar]",
+        "st.async.cluster{.ss}.mbarrier::complete_tx::bytes.type [a], b, [mbar]",
+    )
     modifiers = {"ss": "shared::cluster", "type": "b128"}
     since = (9, 2)
     vec = None
