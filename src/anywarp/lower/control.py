@@ -34,6 +34,7 @@ from anywarp.lower.prefetch import Prefetch
 from anywarp.lower.recompute import Recompute
 from anywarp.lower.turns import take_turns, turn_of
 
+PART = 10_000  # lines of LLVM's IR of a long block that stay together; parts of 2,500 cost flash attention a tenth
 DUPLICATION_LIMIT = 600  # operations in divergent blocks above which they get no full copy: masked code runs 1.0 to 1.5 times as long
 
 
@@ -58,6 +59,7 @@ class ControlEmitter(MemoryEmitter):
     is_stepped: bool
     steps_inside: bool  # a straight kernel whose warps run in step
     takes_turns: bool  # a stepped kernel that may go on with another warp by itself
+    parts_blocks = True  # whether long ones are parted for LLVM
 
     def prepare(self, shapes: Shapes, is_partial: bool) -> None:
         """Decides which copies there are."""
@@ -178,7 +180,11 @@ class ControlEmitter(MemoryEmitter):
                 if block.index not in self.lone_loops:
                     self.line("unreachable")
                 return
+        part_from = len(self.lines)
         for op in block.operations:
+            if len(self.lines) > part_from + PART and self.parts_blocks:
+                self._begin_part()
+                part_from = len(self.lines)
             self.debug = self.location(op.line)
             self.current = op
             self.operation(op, block, is_full)
@@ -187,6 +193,15 @@ class ControlEmitter(MemoryEmitter):
             self.terminator(block, is_full)
         self.debug = ""
         self.active = self.const("i32", -1)
+
+    def _begin_part(self) -> None:
+        """Parts a long block: LLVM takes a time for one that grows with the square of its length. It must not see that control always
+        comes here, or it would join the parts."""
+        part = self.new_label("part")
+        self.debug = ""
+        at = self.offset(self.launch, abi.LAUNCH.offset("threads"))
+        self.branch(self.icmp("ne", self.load("i32", 1, at, 4, volatile=True), self.const("i32", 0)), part, self.exit_label)
+        self.label(part)
 
     def begin_masked(self, block: Block) -> None:
         """At the start of a masked copy."""

@@ -78,6 +78,8 @@ def run_lone_lanes(w: Any, lone: LoneRegion) -> None:
 class LoneLanesEmitter(KernelEmitter):
     """Emits the function of one loop into its kernel's module."""
 
+    parts_blocks = False
+
     def __init__(self, kernel: KernelEmitter, lone: LoneRegion) -> None:
         shapes = kernel.shapes
         scalar = Shapes([UNIFORM] * kernel.function.values, shapes.graph, {}, set(), {}, shapes.threads)

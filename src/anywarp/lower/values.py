@@ -26,11 +26,12 @@ MEMORY_SLOTS_FROM = 500  # operations of a kernel from which on vectors live in 
 class Held:
     """A value in the current copy of a block: its shape, its bases, and (lazily) one number a lane."""
 
-    __slots__ = ("aligned", "base", "shape", "value", "vector")
+    __slots__ = ("aligned", "base", "casts", "shape", "value", "vector")
 
     def __init__(self, shape: Shape, base: V, value: Value | None) -> None:
         self.shape, self.base, self.value = shape, base, value
         self.vector: V | None = base if base.n == WARP else None
+        self.casts: dict[str, V] = {}  # the vector as other element types
         self.aligned: tuple[tuple[int, int], ...] = ()  # (size, offset): base + offset is known to be a multiple of size
 
 
@@ -213,7 +214,7 @@ class ValueEmitter(WarpEmitter):
     def restore(self, state: Snapshot) -> None:
         self.held, self.tests = dict(state[0]), dict(state[2])
         for k, (vector, aligned) in state[1].items():
-            self.held[k].vector, self.held[k].aligned = vector, aligned
+            self.held[k].vector, self.held[k].aligned, self.held[k].casts = vector, aligned, {}
 
     def cast(self, v: V, elem: str) -> V:
         """Reinterprets to an element type of the same width; constants are rewritten in place."""
@@ -303,12 +304,15 @@ class ValueEmitter(WarpEmitter):
         return list(result) if type(result) in (tuple, list) else [result]
 
     def _lane_operand(self, operand: Any, type_: str, rows: int) -> V:
-        if rows == WARP:
-            held = self.get(operand)
-            v = held.base if held.shape.stride == 0 else self.vector(operand)
-        else:
-            v = self.bases(operand, rows)
-        return self.cast(v, types.llvm(type_))
+        elem = types.llvm(type_)
+        if rows < WARP:
+            return self.cast(self.bases(operand, rows), elem)
+        held = self.get(operand)
+        if held.shape.is_uniform:
+            return self.cast(held.base, elem)
+        if elem not in held.casts:
+            held.casts[elem] = self.cast(self.vector(operand), elem)
+        return held.casts[elem]
 
     def lane_operation(self, op: Operation) -> None:
         """Emits a lane-wise instruction and keeps its results."""
