@@ -2,7 +2,8 @@
 
 A call is inlined by default, since the code of a warp is best where all shapes are known. A kernel that would grow beyond `LARGE`
 statements by that keeps those functions whose copies cost most: reference counts of Python's arrays, which a kernel of 630 statements
-calls 106 times, made 1.7 MB of code in 17 s; as functions 0.3 MB in 4 s. Only functions whose meaning cannot depend on it are kept: without loops,
+calls 106 times, made 1.7 MB of code in 17 s; as functions 0.3 MB in 4 s. Only functions whose meaning cannot depend on it are kept:
+without loops,
 without anything that the lanes of a warp do together (lanes that come to a kept function from different calls never meet in it), without
 waiting for what others write where a result tells of it (a loop around the call would not be seen to poll, `analysis/polling.py`).
 """
