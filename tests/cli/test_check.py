@@ -34,13 +34,33 @@ def test_folders_are_searched_and_each_text_counts_once(tmp_path: Path, monkeypa
     assert "compiled 2 of 2 entries" in output
 
 
+def member(name: str, contents: bytes) -> bytes:
+    size = str(len(contents)).encode()
+    head = name.encode().ljust(16) + b"0".ljust(12) + b"0".ljust(6) * 2 + b"644".ljust(8) + size.ljust(10) + b"`\n"
+    return head + contents + b"\n" * (len(contents) % 2)
+
+
 def test_members_of_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = PTX.encode() + b"\0"
-    head = b"kernels.ptx/".ljust(16) + b"0".ljust(12) + b"0".ljust(6) * 2 + b"644".ljust(8) + str(len(text)).encode().ljust(10) + b"`\n"
+    text, broken = PTX.encode() + b"\0", BROKEN.encode() + b"\0"
     archive = tmp_path / "lib.a"
-    archive.write_bytes(b"!<arch>\n" + head + text)
+    names = b"a_name_that_is_longer_than_its_field.ptx/\n"
+    archive.write_bytes(b"!<arch>\n" + member("//", names) + member("kernels.ptx/", text) + member("/0", broken))
     status, output = check(monkeypatch, archive)
-    assert status == 0 and row(output, "all")[1] == "1" and row(output, "all")[4] == "2"
+    assert status == 1 and row(output, "all")[1] == "2" and "(a_name_that_is_longer_than_its_field.ptx)" in output
+
+
+def test_a_damaged_archive_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "lib.a"
+    archive.write_bytes(b"!<arch>\n" + member("kernels.ptx/", PTX.encode()).replace(b"`\n", b"??", 1))
+    status, output = check(monkeypatch, archive)
+    assert status == 1 and "damaged" in output
+
+
+def test_entries_that_need_other_modules_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "part.ptx"
+    file.write_text(PTX.replace(".visible .entry", ".extern .func elsewhere();\n.visible .entry", 1).replace("ret;", "call elsewhere; ret;", 1))
+    status, output = check(monkeypatch, file, "--compile", "8")
+    assert status == 0 and row(output, "all")[-2:] == ["1", "0"] and "compiled 1 of 1 entries" in output
 
 
 @pytest.mark.parametrize(("text", "message"), [(BROKEN, "%undeclared"), (UNKNOWN, "tcgen05")])

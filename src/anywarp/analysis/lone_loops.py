@@ -27,7 +27,7 @@ from anywarp.isa.base import Lane
 from anywarp.isa.load_store import Load, Store
 from anywarp.isa.special_registers import SpecialRegister
 
-MAX_OPERATIONS = 200  # of a loop
+MAX_OPERATIONS = 200  # of a region
 GATHER, GATHER_IN_HARDWARE = 70, 40  # cycles for 32 lanes; the second with AVX-512
 LEAVE = 8  # cycles a lane: to start, and the branch that it leaves by
 LOAD, FLOAT = 5, 4  # cycles until a load's or a floating-point operation's result is there

@@ -14,7 +14,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from anywarp.image import Image
     from anywarp.ptx import tree
 
-_ARCHIVE = b"!<arch>\n"
 _FATBIN = b"\x50\xed\x55\xba"
 _TEXT = re.compile(rb"\.version[ \t]+\d\.\d[^\0]*?\.target[^\0]*")  # begins with a literal: found at the speed of memory
 
@@ -46,6 +45,10 @@ class Counts:
     bytes: int = 0
     open_entries: int = 0  # call functions that other modules define: not built
     failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Counts) -> None:
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 @dataclass
@@ -66,10 +69,10 @@ def check(
     seconds: Annotated[int, typer.Option(help="Time limit of one compilation.")] = 60,
 ) -> None:
     """Parse, verify and build every PTX module in files or folders; compile a sample. The exit status is 1 if anything failed."""
+    from anywarp import image
+
     console, errors = Console(), Console(stderr=True)
-    seen: set[bytes] = set()
-    chosen: list[Sampled] = []
-    generator = random.Random(seed)
+    checker = _Checker(compile, seed)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption="times in seconds of CPU; open: entries that call what other modules define")
     table.add_column("file", overflow="fold")
     for column in ("modules", "again", "MB", "entries", "parse", "build", "open", "failed"):
@@ -77,21 +80,21 @@ def check(
     total = Counts()
     for path in _files(paths):
         found = Counts()
-        for place, text in _texts(path, path in paths):
-            _check_module(found, place, text, seen, chosen, compile, generator, total.entries)
+        try:
+            for place, text in _texts(path, path in paths):
+                checker.check(found, place, text)
+        except image.ImageError as error:
+            found.failures.append(f"{path}: {error}")
         if found.modules or found.again or found.failures:
             table.add_row(_short(path, paths), *_row(found))
-            total.entries += found.entries
-            for name in ("modules", "again", "bytes", "parse_seconds", "build_seconds", "open_entries"):
-                setattr(total, name, getattr(total, name) + getattr(found, name))
-            total.failures += found.failures
+            total.add(found)
             for failure in found.failures:
                 errors.print(f"[red]failed[/red] {failure}", highlight=False, soft_wrap=True)
     table.add_section()
     table.add_row("all", *_row(total))
     console.width = max(console.width, 100)
     console.print(table)
-    bad = _compile(chosen, seconds, console, errors) if chosen else 0
+    bad = _compile(checker.chosen, seconds, console, errors) if checker.chosen else 0
     if total.failures or bad:
         raise typer.Exit(1)
 
@@ -122,7 +125,9 @@ def _texts(path: Path, is_named: bool) -> Iterator[tuple[str, str]]:
     data = path.read_bytes()
     if _FATBIN not in data and b".version" not in data:
         return
-    pieces = _members(data) if data.startswith(_ARCHIVE) else [("", data)]
+    from anywarp.compiler.link import ARCHIVE, members
+
+    pieces = members(data) if data.startswith(ARCHIVE) else [("", data)]
     for name, piece in pieces:
         place = f"{path}({name})" if name else str(path)
         held = _read(piece)
@@ -147,69 +152,58 @@ def _read(data: bytes) -> Image | None:
         return None
 
 
-def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """The members of an `ar` archive."""
-    at, names = len(_ARCHIVE), b""
-    while at + 60 <= len(data):
-        name, size = data[at : at + 16].rstrip(), int(data[at + 48 : at + 58])
-        body = data[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
-        if name == b"//":
-            names = body
-        elif name not in (b"/", b"/SYM64/"):
-            if name[:1] == b"/" and name[1:].isdigit():
-                name = names[int(name[1:]) :].partition(b"\n")[0]
-            yield name.rstrip(b"/").decode(errors="replace"), body
+class _Checker:
+    """Looks at modules, each text once, and chooses the sample of their entries."""
 
+    def __init__(self, wanted: int, seed: int) -> None:
+        self.chosen: list[Sampled] = []
+        self._wanted, self._generator = wanted, random.Random(seed)
+        self._seen: set[bytes] = set()
+        self._built = 0  # entries that may be chosen
 
-def _check_module(
-    found: Counts,
-    place: str,
-    text: str,
-    seen: set[bytes],
-    chosen: list[Sampled],
-    wanted: int,
-    generator: random.Random,
-    before: int,
-) -> None:
-    from anywarp import pipeline, ptx
-    from anywarp.ir.build import build
+    def check(self, found: Counts, place: str, text: str) -> None:
+        """Parses and builds a module and adds to the counts of its file."""
+        from anywarp import pipeline, ptx
+        from anywarp.ir.build import build
 
-    digest = hashlib.sha256(text.encode()).digest()
-    if digest in seen:
-        found.again += 1
-        return
-    seen.add(digest)
-    found.modules += 1
-    found.bytes += len(text)
-    start = time.process_time()
-    try:
-        module = pipeline.read_module(text)
-    except ptx.PtxError as error:
-        found.failures.append(f"{place}: {error}")
-        return
-    finally:
-        found.parse_seconds += time.process_time() - start
-    for function in module.functions.values():
-        if function.kind != "entry" or function.body is None:
-            continue
-        found.entries += 1
+        digest = hashlib.sha256(text.encode()).digest()
+        if digest in self._seen:
+            found.again += 1
+            return
+        self._seen.add(digest)
+        found.modules += 1
+        found.bytes += len(text)
         start = time.process_time()
         try:
-            build(module, function.name)
+            module = pipeline.read_module(text)
         except ptx.PtxError as error:
-            if "not defined" in str(error) and re.search(r"extern|function", str(error)):
-                found.open_entries += 1
-            else:
-                found.failures.append(f"{place}: {function.name}: {error}")
-            continue
+            found.failures.append(f"{place}: {error}")
+            return
         finally:
-            found.build_seconds += time.process_time() - start
-        # A sample of fixed size of a stream of unknown length (reservoir sampling).
-        if len(chosen) < wanted:
-            chosen.append(Sampled(place, module, function.name))
-        elif wanted and (slot := generator.randrange(before + found.entries)) < wanted:
-            chosen[slot] = Sampled(place, module, function.name)
+            found.parse_seconds += time.process_time() - start
+        for function in module.functions.values():
+            if function.kind != "entry" or function.body is None:
+                continue
+            found.entries += 1
+            start = time.process_time()
+            try:
+                build(module, function.name)
+            except ptx.UndefinedFunction:
+                found.open_entries += 1
+            except ptx.PtxError as error:
+                found.failures.append(f"{place}: {function.name}: {error}")
+            else:
+                self._offer(Sampled(place, module, function.name))
+            finally:
+                found.build_seconds += time.process_time() - start
+
+    def _offer(self, entry: Sampled) -> None:
+        """A sample of fixed size of a stream of unknown length (reservoir sampling)."""
+        self._built += 1
+        if len(self.chosen) < self._wanted:
+            self.chosen.append(entry)
+        elif self._wanted and (slot := self._generator.randrange(self._built)) < self._wanted:
+            self.chosen[slot] = entry
 
 
 def _compile(chosen: list[Sampled], seconds: int, console: Console, errors: Console) -> int:

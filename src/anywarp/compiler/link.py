@@ -29,23 +29,29 @@ def texts_of(name: str, data: bytes, capability: tuple[int, int]) -> Iterator[tu
         return
     if device_runtime.LIBRARY in name:
         return
-    for member, payload in _members(data):
+    for member, payload in members(data):
         try:
             yield f"{name}({member})", image.read(payload).best_ptx(capability)
         except image.ImageError:
             continue  # host code or machine code: whoever needs it learns which name is undefined
 
 
-def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Name and contents of a static library's members (the System V `ar` format); not its symbol table and name table."""
-    at = len(ARCHIVE)
+def members(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and contents of a static library's members (the System V `ar` format); not its symbol table and name table. Raises
+    image.ImageError where it is damaged."""
+    at, long_names = len(ARCHIVE), b""
     while at + 60 <= len(data):
         name, size = data[at : at + 16].decode("latin-1").strip(), data[at + 48 : at + 58].strip()
         if data[at + 58 : at + 60] != b"`\n" or not size.isdigit():
             raise image.ImageError(f"the static library is damaged at byte {at}")
         begin = at + 60
-        if name not in ("/", "//", "/SYM64/"):
-            yield name.rstrip("/"), data[begin : begin + int(size)]
+        contents = data[begin : begin + int(size)]
+        if name == "//":
+            long_names = contents
+        elif name not in ("/", "/SYM64/"):
+            if name[:1] == "/" and name[1:].isdigit():
+                name = long_names[int(name[1:]) :].partition(b"\n")[0].decode("latin-1")
+            yield name.rstrip("/"), contents
         at = begin + int(size) + int(size) % 2
 
 

@@ -26,7 +26,7 @@ from anywarp.ir.flatten import (
     variable_bytes,
 )
 from anywarp.ir.model import Address, Constant, Scalar, Undefined, Value
-from anywarp.ir.names import CallParameter, LabelName, Register, Scope
+from anywarp.ir.names import CallParameter, LabelName, Register, Scope, is_parameter_access
 from anywarp.ir.operands import RawAddress, RawOperation, RawScalar
 from anywarp.ir.raw_blocks import RawBlock, tidy
 from anywarp.isa import types
@@ -71,7 +71,6 @@ def _build_one(flattener: Flattener, caller: Decoder | None) -> tuple[model.Func
         uses_dynamic_shared=flattener.uses_dynamic_shared,
         source=function,
         values=ssa.values,
-        argument_bytes=flattener.signature.bytes,
     )
     return result, decoder
 
@@ -97,8 +96,7 @@ def _place_call_parameters(flattener: Flattener, items: list[Item]) -> None:
         if not isinstance(item, Flat):
             continue
         instruction = item.instruction
-        opcode = instruction.opcode
-        is_access = opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and opcode[-1] in types.WIDTHS
+        is_access = is_parameter_access(instruction.opcode)
         for position, operand in enumerate(instruction.operands):
             if isinstance(operand, tree.Address) and operand.base is not None:
                 entity = item.scope.find(operand.base.name)

@@ -7,7 +7,7 @@ from typing import Any
 from anywarp.ir import builtin
 from anywarp.ir.flatten import FlatCall, FlatMove, FlatService, Signature
 from anywarp.ir.model import Constant
-from anywarp.ir.names import ArgumentParameter, CallParameter, KernelParameter, Register, Scope
+from anywarp.ir.names import ArgumentParameter, CallParameter, KernelParameter, Register, Scope, is_parameter_access
 from anywarp.ir.operands import OperandReader, RawAddress, RawOperation
 from anywarp.isa import base, selection, types
 from anywarp.ptx import tree
@@ -43,8 +43,7 @@ class Decoder(OperandReader):
         line = instruction.line
         instruction = selection.plain(instruction)
         opcode = instruction.opcode
-        is_parameter_access = opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and opcode[-1] in types.WIDTHS
-        if is_parameter_access and self._parameter_access(instruction, scope):
+        if is_parameter_access(opcode) and self._parameter_access(instruction, scope):
             return
         op = self.select_declaration(instruction, scope)
         guard = None

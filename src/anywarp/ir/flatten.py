@@ -26,7 +26,7 @@ from anywarp.ir.names import (
 )  # fmt: skip
 from anywarp.isa import types
 from anywarp.ptx import tree
-from anywarp.ptx.diagnostics import PtxError, UnsupportedInstruction
+from anywarp.ptx.diagnostics import PtxError, UndefinedFunction, UnsupportedInstruction
 
 MAX_INLINED_STATEMENTS = 400_000
 
@@ -288,7 +288,7 @@ class Flattener:
         self.items += moves_before
         if function.body is None:
             if name not in PLATFORM_FUNCTIONS:
-                raise PtxError(f"call of {name!r}, which is declared but not defined in this module", line, call.column)
+                raise UndefinedFunction(f"call of {name!r}, which is declared but not defined in this module", line, call.column)
             service, _ = PLATFORM_FUNCTIONS[name]
             self.items.append(FlatService(service, actual_results, actual_arguments, call.guard, call.guard_negated, scope, line))
             for parameter in actual_results + actual_arguments:

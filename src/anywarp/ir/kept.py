@@ -2,10 +2,9 @@
 
 A call is inlined by default, since the code of a warp is best where all shapes are known. A kernel that would grow beyond `LARGE`
 statements by that keeps those functions whose copies cost most: reference counts of Python's arrays, which a kernel of 630 statements
-calls 106 times, made 1.7 MB of code in 17 s; as functions 0.3 MB in 4 s. Only functions whose meaning cannot depend on it are kept:
-without loops,
-without anything that the lanes of a warp do together (lanes that come to a kept function from different calls never meet in it), without
-waiting for what others write where a result tells of it (a loop around the call would not be seen to poll, `analysis/polling.py`).
+calls 106 times, made 1.7 MB of code in 17 s; as functions 0.3 MB in 4 s. Only functions whose meaning cannot depend on it are kept: without
+loops, without anything that the lanes of a warp do together (lanes that come to a kept function from different calls never meet in it),
+without waiting for what others write where a result tells of it (a loop around the call would not be seen to poll, `analysis/polling.py`).
 """
 
 from __future__ import annotations
@@ -13,38 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from anywarp.ir.names import is_parameter_access
 from anywarp.ptx import tree
 
 LARGE = 2_000  # statements of a kernel with all calls inlined, from which on functions are kept
 MANY = 4  # calls of a function that is kept, at least
 WORTH_A_CALL = 40  # statements of a function that is kept, at least
 
-_EVERY_LANE_TOGETHER = frozenset(
-    [
-        "activemask",
-        "bar",
-        "barrier",
-        "brx",
-        "clusterlaunchcontrol",
-        "cp",
-        "elect",
-        "exit",
-        "griddepcontrol",
-        "ldmatrix",
-        "match",
-        "mbarrier",
-        "mma",
-        "movmatrix",
-        "redux",
-        "setmaxnreg",
-        "shfl",
-        "stmatrix",
-        "tcgen05",
-        "vote",
-        "wgmma",
-        "wmma",
-    ]
-)  # `exit` and `brx` are here because they leave the function or may go back
+_EVERY_LANE_TOGETHER = {
+    *("activemask", "bar", "barrier", "clusterlaunchcontrol", "cp", "elect", "griddepcontrol", "ldmatrix", "match", "mbarrier", "mma"),
+    *("movmatrix", "redux", "setmaxnreg", "shfl", "stmatrix", "tcgen05", "vote", "wgmma", "wmma"),
+    *("exit", "brx"),  # these leave the function, or may go back in it
+}
 
 
 @dataclass
@@ -140,7 +119,7 @@ def _summary(module: tree.Module, function: tree.Function) -> _Summary:
             callee = module.functions.get(module.aliases.get(target.name, target.name)) if isinstance(target, tree.Symbol) else None
             if callee is not None and callee.body is not None:
                 result.calls[callee.name] = result.calls.get(callee.name, 0) + 1
-        accesses_parameter = name in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param")
+        accesses_parameter = is_parameter_access(opcode)
         for operand in operands:
             if isinstance(operand, tree.Symbol) and operand.name in parameters:
                 result.may_be_kept = False  # the parameter's address

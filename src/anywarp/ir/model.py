@@ -212,7 +212,6 @@ class Function:
     uses_dynamic_shared: bool
     source: tree.Function
     values: int = 0  # how many Value ids were given out
-    argument_bytes: int = 0  # of a device function: a lane's argument block
     callees: dict[str, Function] = field(default_factory=dict)  # device functions that stay functions, by name (of a kernel)
 
     def operations(self) -> Iterator[Operation]:

@@ -9,6 +9,11 @@ from anywarp.ptx import tree
 from anywarp.ptx.diagnostics import PtxError
 
 
+def is_parameter_access(opcode: tuple[str, ...]) -> bool:
+    """Whether an opcode is a load or store of the parameter space, well formed."""
+    return opcode[0] in ("ld", "st") and len(opcode) > 1 and opcode[1].startswith("param") and opcode[-1] in types.WIDTHS
+
+
 class Register:
     """A PTX register before SSA; `index` is unique in the kernel."""
 

@@ -59,7 +59,7 @@ class ControlEmitter(MemoryEmitter):
     is_stepped: bool
     steps_inside: bool  # a straight kernel whose warps run in step
     takes_turns: bool  # a stepped kernel that may go on with another warp by itself
-    parts_blocks = True  # whether long ones are parted for LLVM
+    parts_blocks = True  # whether long blocks are parted for LLVM
 
     def prepare(self, shapes: Shapes, is_partial: bool) -> None:
         """Decides which copies there are."""
@@ -78,7 +78,7 @@ class ControlEmitter(MemoryEmitter):
         self.recompute = Recompute(self.function, shapes)
         if shapes.graph.loops.all:
             self.hints = Prefetch(self.function, LoopSteps(self.function, shapes))
-        self.lone_loops: dict[int, LoneRegion] = {}  # by header
+        self.lone_loops: dict[int, LoneRegion] = {}  # by entry
         self.without_vectors: set[int] = set()  # blocks of loops whose lanes always run by themselves
         self.frame_bytes = 0
         self._frame: dict[str, int] = {}
@@ -195,8 +195,8 @@ class ControlEmitter(MemoryEmitter):
         self.active = self.const("i32", -1)
 
     def _begin_part(self) -> None:
-        """Parts a long block: LLVM takes a time for one that grows with the square of its length. It must not see that control always
-        comes here, or it would join the parts."""
+        """Parts a long block, since LLVM's time for one grows with the square of its length. The branch always comes here (a block has
+        threads); LLVM must not see that, or it would join the parts."""
         part = self.new_label("part")
         self.debug = ""
         at = self.offset(self.launch, abi.LAUNCH.offset("threads"))

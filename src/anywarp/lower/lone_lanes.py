@@ -78,7 +78,7 @@ def run_lone_lanes(w: Any, lone: LoneRegion) -> None:
 class LoneLanesEmitter(KernelEmitter):
     """Emits the function of one loop into its kernel's module."""
 
-    parts_blocks = False
+    parts_blocks = False  # there is no end of the kernel to branch to, and a region is short
 
     def __init__(self, kernel: KernelEmitter, lone: LoneRegion) -> None:
         shapes = kernel.shapes

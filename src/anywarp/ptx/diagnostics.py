@@ -18,5 +18,9 @@ class PtxError(Exception):
         return f"{place}: error: {self.message}"
 
 
+class UndefinedFunction(PtxError):
+    """A call of a function that the module declares and does not define: another module may, when they are linked."""
+
+
 class UnsupportedInstruction(PtxError):
     """An instruction of the PTX manual that this version does not compile yet; the message names it and its section."""

@@ -3,8 +3,7 @@
 Before: a block that ends in a cut, where all values that live across it are saved and loaded again. After: the same block without it.
 
 libcu++ writes one behind every atomic operation on local memory; compilers of Python inline those of its reference counts dozens of
-times into a kernel.
-A sleep of 0 ns in a loop that polls is dropped as well: the loop yields by itself (`yield_in_polling_loops`).
+times into a kernel. A sleep of 0 ns in a loop that polls is dropped as well: the loop yields by itself (`yield_in_polling_loops`).
 """
 
 from __future__ import annotations

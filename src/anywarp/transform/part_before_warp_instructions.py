@@ -27,8 +27,7 @@ def part_before_warp_instructions(function: model.Function) -> None:
     blocks: list[model.Block] = []
     for block in function.blocks:
         blocks.append(block)
-        at = next((i for i, op in enumerate(block.operations) if i and gathers(op)), None)
-        while at is not None:
+        while (at := next((i for i, op in enumerate(block.operations) if i and gathers(op)), None)) is not None:
             rest = model.Block(f"{block.name}.gather")
             rest.operations, block.operations = block.operations[at:], block.operations[:at]
             rest.terminator, block.terminator = block.terminator, model.Jump(rest)
@@ -37,7 +36,6 @@ def part_before_warp_instructions(function: model.Function) -> None:
                 successor.predecessors[successor.predecessors.index(block)] = rest
             blocks.append(rest)
             block = rest
-            at = next((i for i, op in enumerate(block.operations) if i and gathers(op)), None)
     function.blocks = blocks
     for i, block in enumerate(blocks):
         block.index = i
