@@ -275,6 +275,15 @@ def test_a_kernel_changes_the_next_launch_and_the_host_overwrites_it(kernels: Ke
     assert kernels.log() == [5, 8, 8]
 
 
+@pytest.mark.parametrize("stream", [TAIL, FIRE_AND_FORGET, SIBLING], ids=["tail", "fire and forget", "sibling"])
+def test_graphs_that_such_a_node_launches_belong_to_the_launch(stream: int, kernels: Kernels) -> None:
+    graph = kernels.graph()
+    inner, result = kernels.launchable(2), c_uint64(kernels.words + RESULTS)
+    kernels.updatable(kernels.add(graph, "launch", c_uint64(inner), c_uint64(stream), c_uint64(kernels.words), c_int(1), result))
+    kernels.launch(kernels.instantiate(graph))
+    assert kernels.read(1, RESULTS) == [0] and sorted(kernels.log()) == [1, 2]
+
+
 def test_rules_for_nodes_that_kernels_change(kernels: Kernels) -> None:
     cuda, made = kernels.cuda, c_void_p()
     graph = kernels.graph()

@@ -58,7 +58,8 @@ def test_a_damaged_archive_is_a_failure(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_entries_that_need_other_modules_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "part.ptx"
-    file.write_text(PTX.replace(".visible .entry", ".extern .func elsewhere();\n.visible .entry", 1).replace("ret;", "call elsewhere; ret;", 1))
+    declared = PTX.replace(".visible .entry", ".extern .func elsewhere();\n.visible .entry", 1)
+    file.write_text(declared.replace("ret;", "call elsewhere; ret;", 1))
     status, output = check(monkeypatch, file, "--compile", "8")
     assert status == 0 and row(output, "all")[-2:] == ["1", "0"] and "compiled 1 of 1 entries" in output
 

@@ -123,8 +123,7 @@ class Call {
   }
 
   std::uint64_t plain_parameter_buffer() {
-    constexpr std::size_t kMost = std::size_t{32} << 10;  // bytes of a kernel's parameters
-    if (arguments_[1] > kMost) return 0;
+    if (arguments_[1] > kMaxParameterBytes) return 0;
     auto launch = std::make_unique<PendingLaunch>();
     launch->bytes = std::max<std::size_t>(arguments_[1], 1);
     return reinterpret_cast<std::uint64_t>(grid_.offspring->add_pending(std::move(launch)));

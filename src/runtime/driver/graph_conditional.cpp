@@ -130,8 +130,7 @@ ConditionalWork copy_conditional(const ConditionalWork& work) {
 }
 
 CUresult enqueue_conditional(const ConditionalWork& work, Stream& stream, GraphLaunch* graph) {
-  // What the bodies' kernels start belongs to the graph: whoever launches it must wait for that, so it is made before they run.
-  if (graph && !graph->offspring) graph->offspring = std::make_shared<Offspring>(stream.context(), std::make_shared<Offspring>(stream.context()));
+  if (graph) graph->need_offspring(stream.context());  // what the bodies' kernels start belongs to the graph
   // The run holds the bodies: the executable graph may be changed or destroyed meanwhile.
   const auto run = std::make_shared<Run>(work, stream.context(), graph ? *graph : GraphLaunch{});
   ANYWARP_TRY(api(stream.task([run](Result state) { run->look(state); })));

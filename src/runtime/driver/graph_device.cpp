@@ -127,9 +127,9 @@ CUgraphDeviceNode make_device_node(KernelWork* work) {
   return handle;
 }
 
-CUresult enqueue_device_node(const KernelWork& work, Stream& stream, const GraphLaunch& graph) {
-  GraphLaunch launch = graph;
-  const auto node = std::make_shared<NodeLaunch>(work, std::move(launch), stream.context());
+CUresult enqueue_device_node(const KernelWork& work, Stream& stream, GraphLaunch* graph) {
+  graph->need_offspring(stream.context());
+  const auto node = std::make_shared<NodeLaunch>(work, *graph, stream.context());
   return api(stream.poll([node] { return node->finish(); }));
 }
 
@@ -166,8 +166,7 @@ unsigned launch_graph_from_device(Grid& grid, std::uint64_t handle, std::uint64_
 unsigned set_node_parameter(std::uint64_t handle, std::uint64_t offset, std::uint64_t value, std::uint64_t bytes, Fault* fault) {
   const auto node = find_node(handle);
   if (!node) return kInvalidValue;
-  constexpr std::size_t kMost = std::size_t{32} << 10;  // bytes of a kernel's parameters
-  if (bytes > kMost) return kInvalidValue;
+  if (bytes > kMaxParameterBytes) return kInvalidValue;
   std::vector<std::uint8_t> copy(bytes);
   if (!copy_guarded(copy.data(), reinterpret_cast<const void*>(value), bytes, fault)) return kInvalidValue;
   const std::lock_guard lock(node->mutex);

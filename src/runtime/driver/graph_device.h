@@ -33,8 +33,8 @@ struct DeviceNode {
 // Makes the node of a kernel's work one that kernels can change; gives its handle.
 CUgraphDeviceNode make_device_node(KernelWork* work);
 // Launches such a node when its turn comes.
-CUresult enqueue_device_node(const KernelWork& work, Stream& stream, const GraphLaunch& graph);
-// True if a work, or one in a graph inside it, is such a node.
+CUresult enqueue_device_node(const KernelWork& work, Stream& stream, GraphLaunch* graph);
+// True if a work is such a node's; those in a graph inside it are not looked at.
 bool has_device_node(const Work& work);
 // A copy of a graph has plain nodes.
 void forget_device_node(Work* work);

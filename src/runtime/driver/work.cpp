@@ -23,7 +23,7 @@ struct Enqueue {
 
   CUresult operator()(const EmptyWork&) const { return CUDA_SUCCESS; }
   CUresult operator()(const KernelWork& w) const {
-    if (w.device_node && graph) return enqueue_device_node(w, stream, *graph);
+    if (w.device_node && graph) return enqueue_device_node(w, stream, graph);
     Arguments arguments;
     arguments.buffer = w.parameters.data();
     arguments.buffer_bytes = w.parameters.size();

@@ -29,5 +29,6 @@ inline constexpr std::uint32_t kMaxGrid[3] = {0x7fffffff, 65535, 65535};
 inline constexpr std::uint32_t kMaxShared = 227 * 1024;     // bytes of a CTA, static and dynamic
 inline constexpr std::uint32_t kMaxCooperativeCtas = 4096;  // resident CTAs of a cooperative launch
 inline constexpr std::uint32_t kMaxClusterCtas = 16;
+inline constexpr std::size_t kMaxParameterBytes = std::size_t{32} << 10;  // of a kernel; PTX allows 32,764
 
 }  // namespace anywarp

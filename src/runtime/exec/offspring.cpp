@@ -128,4 +128,8 @@ std::uint32_t Offspring::error(std::uint64_t thread, bool reset) {
   return error;
 }
 
+void GraphLaunch::need_offspring(Context& context) {
+  if (offspring == nullptr) offspring = std::make_shared<Offspring>(context, std::make_shared<Offspring>(context));
+}
+
 }  // namespace anywarp

@@ -4,7 +4,7 @@
 // the launch polls `finish` behind it. Work of the first kind goes to streams of the Offspring at once; tail launches wait until everything
 // else is complete, and then run one after the other; what one of them adds comes before those that wait already.
 //
-// Locks: mutex_, under which no other lock is taken. References: grids, the polling item and streams' items hold it; it may outlive its
+// Locks: mutex_, under which the context's may be taken. References: grids, the polling item and streams' items hold it; it may outlive its
 // context, and then touches it no more.
 #pragma once
 
@@ -95,7 +95,11 @@ class Offspring {
 // One launch of an executable graph.
 struct GraphLaunch {
   std::uint64_t exec = 0;  // %current_graph_exec
-  std::shared_ptr<Offspring> offspring;  // made for the first kernel that needs it, as a child of a new one
+  std::shared_ptr<Offspring> offspring;  // what its kernels start; null until one may start something
+
+  // Makes it, as a child of a new one, where the graph's siblings belong. Whoever launches the graph waits for both: so this must have been
+  // called before a copy is taken for a launch that comes later.
+  void need_offspring(Context& context);
 };
 
 }  // namespace anywarp

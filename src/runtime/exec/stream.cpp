@@ -318,9 +318,10 @@ Result Stream::launch(Kernel& kernel, const LaunchShape& shape, const Arguments&
   std::shared_ptr<Offspring> offspring;
   if ((grid->code().manifest.flags & KernelManifest::starts_work) != 0) {
     grid->offspring = offspring = std::make_shared<Offspring>(context_);
-    if (graph != nullptr && graph->offspring == nullptr)
-      graph->offspring = std::make_shared<Offspring>(context_, std::make_shared<Offspring>(context_));
-    if (graph != nullptr) grid->set_graph(graph->exec, graph->offspring);
+    if (graph != nullptr) {
+      graph->need_offspring(context_);
+      grid->set_graph(graph->exec, graph->offspring);
+    }
   }
   if (quota_ != nullptr) {
     grid->quota = quota_;
