@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fuzz.program import INPUT_WORDS, NOBODY, OWN_BYTES, PIECES, STRIDED_PART, STRIDED_WORDS, Statement, Writer
+from fuzz.program import INPUT_WORDS, NOBODY, OWN_BYTES, PIECES, STRIDED_PART, STRIDED_WORDS, Statement, Writer, guarded
 
 STRIDED_SIZES = (1, 2, 4)  # 32-bit words of an element, each in a part of the buffer of its own
 SIDE_SIZES = (1, 2, 4, 8)  # bytes of an element, likewise
@@ -98,7 +98,7 @@ class Own(Statement):
         space = {"own": ".global", "side": ".global", "spot": ".local", "shared": ".shared", "memory": ""}[self.space]
         operand = f"{{{', '.join(self.values)}}}" if n > 1 else self.values[0]
         vector = f".v{n}" if n > 1 else ""
-        guard = f"@{self.guard} " if self.guard else ""
+        guard = guarded(self.guard)
         if self.is_store:
             yield f"{guard}st{space}{vector}.{self.type} [{address}], {operand};"
         else:
@@ -125,8 +125,7 @@ class OwnAtomic(Statement):
             yield "mov.u32 %t1, cells;"
             yield "mad.lo.u32 %t0, %linear, 4, %t1;"
             address = f"%t0+{4 * w.kernel.threads}"
-        guard = f"@{self.guard} " if self.guard else ""
-        yield f"{guard}atom.{self.space}.{self.operation} {self.target}, [{address}], {', '.join(self.sources)};"
+        yield f"{guarded(self.guard)}atom.{self.space}.{self.operation} {self.target}, [{address}], {', '.join(self.sources)};"
 
 
 @dataclass
@@ -140,20 +139,21 @@ class GlobalSum(Statement):
 
     def lines(self, w: Writer) -> Iterator[str]:
         if w.function is None:
-            yield f"{f'@{self.guard} ' if self.guard else ''}red.global.{self.operation} [%sums+{4 * self.word}], {self.source};"
+            yield f"{guarded(self.guard)}red.global.{self.operation} [%sums+{4 * self.word}], {self.source};"
 
 
 @dataclass
 class Strided(Statement):
     """A grid-stride loop over elements of `words` 32-bit words: reads an element and the input's beside it, works on both, stores it, and
-    sums in `sum`. An element belongs to the thread that always comes to it. `is_wide`: counts with 64 bits and moves a pointer."""
+    sums in `sum`. An element belongs to the thread that always comes to it. `stores_some`: only elements
+    whose first word became odd are stored. `has_constant_step`: the grid's size is a number in the text, and not asked for."""
 
     words: int
     operation: str
     sum: str
     factor: str
-    guard: str | None
-    is_wide: bool
+    stores_some: bool
+    has_constant_step: bool
     body: list[Statement]
 
     def __post_init__(self) -> None:
@@ -167,15 +167,14 @@ class Strided(Statement):
         i, head, end = w.counter(), w.label(), w.label()
         values = [w.counter() for _ in range(words)]
         begin = 4 * STRIDED_PART * STRIDED_SIZES.index(words)
-        step = w.counter()
         yield f"mov.u32 {i}, %global;"
-        yield "mov.u32 %t0, %nctaid.x;"
-        for name in ("%nctaid.y", "%nctaid.z", "%ntid.x", "%ntid.y", "%ntid.z"):
-            yield f"mov.u32 %t1, {name};"
-            yield "mul.lo.u32 %t0, %t0, %t1;"
-        yield f"mov.u32 {step}, %t0;"
-        if not self.is_wide:
-            step = f"{total}" if self.guard else step
+        step = str(total)
+        if not self.has_constant_step:
+            step = w.counter()
+            yield f"mov.u32 {step}, %nctaid.x;"
+            for name in ("%nctaid.y", "%nctaid.z", "%ntid.x", "%ntid.y", "%ntid.z"):
+                yield f"mov.u32 %t1, {name};"
+                yield f"mul.lo.u32 {step}, {step}, %t1;"
         yield f"{head}:"
         yield f"setp.ge.u32 %q0, {i}, {n};"
         yield f"@%q0 bra {end};"
@@ -190,20 +189,12 @@ class Strided(Statement):
             yield f"{self.operation} {v}, {v}, %t2;"
             yield f"mad.lo.u32 {v}, {v}, {self.factor}, %t2;"
             yield f"xor.b32 {self.sum}, {self.sum}, {v};"
-        guard = ""
-        if self.guard:
+        if self.stores_some:
             yield f"and.b32 %t3, {values[0]}, 1;"
             yield "setp.ne.u32 %q0, %t3, 0;"
-            guard = "@%q0 "
-        yield f"{guard}st.global{vector}.b32 [%u1+{begin}], {operand};"
-        w.breaks.append(end)
-        w.nexts.append("")
-        w.loops += 1
-        with w.where(NOBODY):
+        yield f"{guarded('%q0' if self.stores_some else None)}st.global{vector}.b32 [%u1+{begin}], {operand};"
+        with w.loop(end, "", NOBODY):
             yield from w.print(self.body)
-        w.loops -= 1
-        w.breaks.pop()
-        w.nexts.pop()
         yield f"add.u32 {i}, {i}, {step};"
         yield f"bra {head};"
         yield f"{end}:"
@@ -252,10 +243,9 @@ class Rows(Statement):
         yield f"setp.ge.u32 %q0, {j}, {end};"
         yield f"@%q0 bra {out};"
         yield f"{head}:"
-        yield f"mul.wide.u32 %u0, {j if self.kind != 'chase' else sum}, 4;"
         if self.kind == "chase":
             yield f"and.b32 %t0, {sum}, {INPUT_WORDS - 1};"
-            yield "mul.wide.u32 %u0, %t0, 4;"
+        yield f"mul.wide.u32 %u0, {'%t0' if self.kind == 'chase' else j}, 4;"
         yield "add.s64 %u0, %in, %u0;"
         yield "ld.global.nc.u32 %t0, [%u0];"
         if self.kind == "chase":
@@ -271,14 +261,8 @@ class Rows(Statement):
             else:
                 yield "ld.global.nc.b32 %t1, [%u1];"
                 yield f"mad.lo.u32 {sum}, {sum}, 33, %t1;"
-        w.breaks.append(out)
-        w.nexts.append("")
-        w.loops += 1
-        with w.where(NOBODY):
+        with w.loop(out, "", NOBODY):
             yield from w.print(self.body)
-        w.loops -= 1
-        w.breaks.pop()
-        w.nexts.pop()
         yield f"add.u32 {j}, {j}, 1;"
         yield f"setp.lt.u32 %q0, {j}, {end};"
         yield f"@%q0 bra {head};"

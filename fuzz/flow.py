@@ -94,14 +94,8 @@ class Loop(Statement):
             yield f"@%q0 bra {leave};"
         if self.shown:
             yield f"mov.b32 {self.shown}, {counter};"
-        w.breaks.append("" if stays else end)
-        w.nexts.append("" if stays else following)
-        w.loops += 1
-        with w.where(inside):
+        with w.loop("" if stays else end, "" if stays else following, inside):
             yield from w.print(self.body)
-        w.loops -= 1
-        w.breaks.pop()
-        w.nexts.pop()
         if self.form == "header":
             yield f"bra {head};"
         else:

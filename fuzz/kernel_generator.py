@@ -307,8 +307,8 @@ class Generator:
         body = self._body(depth + 3, 2) if self._below(3) == 0 else []
         return accesses.Strided(
             self._one_of((1, 1, 2, 4)), self._one_of(("add.u32", "xor.b32", "min.u32", "sub.u32")), self._register("b32"),
-            self._one_of(("3", self._register("b32"), "%scalar")), self._register("pred") if self._below(3) == 0 else None,
-            bool(self._below(2)), body,
+            self._one_of(("3", self._register("b32"), "%scalar")), self._below(3) == 0,
+            self._below(3) == 0, body,
         )  # fmt: skip
 
     def _rows(self, depth: int) -> Statement:

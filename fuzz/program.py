@@ -80,6 +80,18 @@ class Writer:
         yield
         self.context = NOBODY if self.has_exited else outer
 
+    @contextmanager
+    def loop(self, break_to: str, continue_to: str, context: Context) -> Iterator[None]:
+        """Statements that are printed meanwhile stand in a loop; "" where a thread may not leave it, or go on to its next round."""
+        self.breaks.append(break_to)
+        self.nexts.append(continue_to)
+        self.loops += 1
+        with self.where(context):
+            yield
+        self.loops -= 1
+        self.breaks.pop()
+        self.nexts.pop()
+
     def exited(self) -> None:
         """From here on, some threads may be gone."""
         self.has_exited, self.context = True, NOBODY
@@ -87,6 +99,11 @@ class Writer:
     def print(self, body: list[Statement]) -> Iterator[str]:
         for statement in body:
             yield from statement.lines(self)
+
+
+def guarded(predicate: str | None) -> str:
+    """A guard in front of an instruction, or nothing."""
+    return f"@{predicate} " if predicate else ""
 
 
 @dataclass

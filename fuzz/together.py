@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fuzz.program import NOBODY, Context, Statement, Writer
+from fuzz.program import NOBODY, Context, Statement, Writer, guarded
 
 
 def meets(w: Writer) -> bool:
@@ -17,6 +17,11 @@ def cell(register: str, index: str) -> Iterator[str]:
     """The address of a thread's cell in shared memory."""
     yield f"mov.u32 {register}, cells;"
     yield f"mad.lo.u32 {register}, {index}, 4, {register};"
+
+
+def common_words(stores: list[str]) -> Iterator[str]:
+    """The first thread (%q0) sets words that all threads share, at %t0, between barriers."""
+    yield from ("bar.sync 0;", "mov.u32 %t0, total;", "setp.eq.u32 %q0, %linear, 0;", *stores, "bar.sync 0;")
 
 
 @dataclass
@@ -64,11 +69,7 @@ class SharedSum(Statement):
     def lines(self, w: Writer) -> Iterator[str]:
         if not meets(w):
             return
-        yield "bar.sync 0;"
-        yield "mov.u32 %t0, total;"
-        yield "setp.eq.u32 %q0, %linear, 0;"
-        yield "@%q0 st.shared.u32 [%t0], 5;"
-        yield "bar.sync 0;"
+        yield from common_words(["@%q0 st.shared.u32 [%t0], 5;"])
         yield f"red.shared.{self.operation} [%t0], {self.source};"
         yield "bar.sync 0;"
         yield f"ld.shared.b32 {self.target}, [%t0];"
@@ -88,12 +89,8 @@ class Histogram(Statement):
     def lines(self, w: Writer) -> Iterator[str]:
         if not meets(w) or w.in_histogram:
             return
-        yield "bar.sync 0;"
-        yield "mov.u32 %t0, total;"
-        yield "setp.eq.u32 %q0, %linear, 0;"
-        for k in range(0, 64, 16):
-            yield f"@%q0 st.shared.v4.b32 [%t0+{16 + k}], {{%linear, %linear, %linear, %linear}};"
-        yield "bar.sync 0;"
+        zeros = "{%linear, %linear, %linear, %linear}"
+        yield from common_words([f"@%q0 st.shared.v4.b32 [%t0+{16 + k}], {zeros};" for k in range(0, 64, 16)])
         w.in_histogram = True
         yield from w.print(self.body)
         w.in_histogram = False
@@ -119,7 +116,7 @@ class SharedAdd(Statement):
         yield f"and.b32 %t1, {self.source}, 15;"
         yield "mov.u32 %t0, total;"
         yield "mad.lo.u32 %t0, %t1, 4, %t0;"
-        guard = f"@{self.guard} " if self.guard else ""
+        guard = guarded(self.guard)
         if self.has_result:
             yield f"{guard}atom.shared.add.u32 %t1, [%t0+16], {self.value};"
         else:
@@ -233,13 +230,8 @@ class Halves(Statement):
             count = (warps + 1 - which) // 2
             head = w.label()
             yield f"{head}:"
-            outer = w.breaks, w.nexts
-            w.breaks, w.nexts = [*w.breaks, ""], [*w.nexts, ""]
-            w.loops += 1
-            with w.where(Context(False, members)):
+            with w.loop("", "", Context(False, members)):
                 yield from w.print(body)
-            w.loops -= 1
-            w.breaks, w.nexts = outer
             yield from cell("%t0", "%linear")
             yield f"st.shared.b32 [%t0], {self.source};"
             yield f"bar.sync {1 + which}, {32 * count};"
@@ -315,11 +307,7 @@ class Handover(Statement):
         if not meets(w):
             return
         poll, done, publish = w.label(), w.label(), w.label()
-        yield "bar.sync 0;"
-        yield "mov.u32 %t0, total;"
-        yield "setp.eq.u32 %q0, %linear, 0;"
-        yield "@%q0 st.shared.u32 [%t0+4], 0;"
-        yield "bar.sync 0;"
+        yield from common_words(["@%q0 st.shared.u32 [%t0+4], 0;"])
         yield f"setp.eq.u32 %q0, %linear, {self.thread % w.kernel.threads};"
         yield f"@%q0 bra {publish};"
         look = "ld.volatile.shared.u32" if self.order == "volatile" else "ld.acquire.cta.shared.u32"
@@ -380,4 +368,4 @@ class Sleep(Statement):
 
     def lines(self, w: Writer) -> Iterator[str]:
         yield f"and.b32 %t0, {self.nanoseconds}, 63;"
-        yield f"{f'@{self.guard} ' if self.guard else ''}nanosleep.u32 %t0;"
+        yield f"{guarded(self.guard)}nanosleep.u32 %t0;"

@@ -1,4 +1,4 @@
-"""The native library for tests: the installed one, else one that is built here once.
+"""Which tests run, and the native library for them: the installed one, else one that is built here once.
 
 `$ANYWARP_TEST_LIBRARY_DIR` names a folder to use instead.
 """
@@ -14,6 +14,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked `full` takes minutes to hours: only `-m full`, or an expression with it, runs it."""
+    if "full" in (config.getoption("-m") or ""):
+        return
+    heavy = [item for item in items if item.get_closest_marker("full")]
+    if heavy:
+        config.hook.pytest_deselected(items=heavy)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
 def installed_library_dir() -> Path | None:

@@ -14,12 +14,6 @@ import pytest
 SCALES = [1, pytest.param(10, marks=pytest.mark.full)]
 
 
-@pytest.fixture(autouse=True)
-def _full_only_if_asked(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("full") and "full" not in (request.config.getoption("-m") or ""):
-        pytest.skip("ten times as much takes minutes: pytest -m full")
-
-
 _BEGIN = """
 import gc, os, random, threading, time
 context = c_void_p()

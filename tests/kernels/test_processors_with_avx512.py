@@ -58,7 +58,5 @@ def test_programs_compile(processor: str) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_all_programs_compile(processor: str, request: pytest.FixtureRequest) -> None:
-    if "full" not in (request.config.getoption("-m") or ""):
-        pytest.skip("all programs for each take a minute: pytest -m full")
+def test_all_programs_compile(processor: str) -> None:
     _check(processor, 0, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from fuzz.flow import If, Loop
 from fuzz.kernel_generator import case_of, kernels, random_kernel
@@ -36,9 +36,7 @@ def test_compiled_code_agrees_with_the_interpreter(seed: int) -> None:
 
 
 @pytest.mark.full
-def test_compiled_code_agrees_on_the_whole_sample(request: pytest.FixtureRequest) -> None:
-    if "full" not in (request.config.getoption("-m") or ""):
-        pytest.skip(f"{FULL} kernels take minutes: pytest -m full")
+def test_compiled_code_agrees_on_the_whole_sample() -> None:
     for seed in range(SAMPLE, FULL):
         check(seed)
 
@@ -54,6 +52,7 @@ def test_kernels_that_once_failed_agree(path: Path, route: Route) -> None:
 def test_random_kernels_give_the_same_in_every_order_of_threads(kernel: Kernel) -> None:
     case = case_of(kernel)
     first = interpret(case)
+    assume("OutOfFuel" not in str(first.error))  # loops in loops in loops: right, but longer than the interpreter goes on
     assert first.error is None
     case.options.seed, case.options.resident = 5, 1
     assert interpret(case).buffers == first.buffers
