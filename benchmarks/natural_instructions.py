@@ -21,10 +21,11 @@ _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="
 _EXACT = r"(\.rn)?(\.ftz)?"
 
 # An opcode (whole), and the expression: {T} is the C type of the last modifier, {W} the type of twice its width, {B} its bits, {o} the
-# operator that the group `o` names, (to) a cast to the type that the group `to` names.
+# operator that the group `o` names, (to) a cast to the type that the group `to` names,
+# {M} ones in as many low bits as the fourth operand says.
 EXPRESSIONS: tuple[tuple[str, str], ...] = (
-    (r"(add)\.[us]\d+", "({T})(a + b)"),
-    (r"(sub)\.[us]\d+", "({T})(a - b)"),
+    (r"add\.[us]\d+", "({T})(a + b)"),
+    (r"sub\.[us]\d+", "({T})(a - b)"),
     (r"add\.sat\.s32", "std::clamp((int64_t)a + b, (int64_t)INT32_MIN, (int64_t)INT32_MAX)"),
     (r"sub\.sat\.s32", "std::clamp((int64_t)a - b, (int64_t)INT32_MIN, (int64_t)INT32_MAX)"),
     (r"mul\.lo\.[us]\d+", "({T})(a * b)"),
@@ -36,15 +37,15 @@ EXPRESSIONS: tuple[tuple[str, str], ...] = (
     (r"div\.[us]\d+", "({T})(a / b)"),
     (r"rem\.[us]\d+", "({T})(a % b)"),
     (r"sad\.[us]\d+", "({T})((a < b ? b - a : a - b) + c)"),
-    (r"(abs)\.s\d+", "({T})(a < 0 ? -a : a)"),
-    (r"(neg)\.s\d+", "({T})-a"),
+    (r"abs\.s\d+", "({T})(a < 0 ? -a : a)"),
+    (r"neg\.s\d+", "({T})-a"),
     (r"min\.[us]\d+", "std::min<{T}>(a, b)"),
     (r"max\.[us]\d+", "std::max<{T}>(a, b)"),
     (r"popc\.b\d+", "__builtin_popcountll(a)"),
     (r"clz\.b32", "a ? __builtin_clz(a) : 32"),
     (r"clz\.b64", "a ? __builtin_clzll(a) : 64"),
-    (r"bfe\.u(32|64)", "({T})(a >> (b & 31)) & ((({T})1 << (c & 31)) - 1)"),
-    (r"bfi\.b(32|64)", "({T})(b & ~(((({T})1 << (d0 & 31)) - 1) << (c & 31))) | ({T})((a & ((({T})1 << (d0 & 31)) - 1)) << (c & 31))"),
+    (r"bfe\.u(32|64)", "({T})(a >> (b & {B} - 1)) & ((({T})1 << (c & {B} - 1)) - 1)"),
+    (r"bfi\.b(32|64)", "({T})(b & ~({M} << (c & {B} - 1))) | ({T})((a & {M}) << (c & {B} - 1))"),
     (r"(?P<o>and|or|xor)\.b\d+", "({T})(a {o} b)"),
     (r"not\.b\d+", "({T})~a"),
     (r"cnot\.b\d+", "({T})!a"),
@@ -105,7 +106,7 @@ def expression(subject: Subject) -> str | None:
         operator = {**_COMPARE, "and": "&", "or": "|", "xor": "^"}.get(named.get("o", ""), "")
         wide = "__int128" if width == 64 else f"int{2 * width}_t"
         wide = wide if last[0] == "s" else f"u{wide}".replace("u__", "unsigned __")
-        text = template.replace("{T}", c_type(last) or "").replace("{W}", wide)
+        text = template.replace("{M}", "((({T})1 << (d0 & {B} - 1)) - 1)").replace("{T}", c_type(last) or "").replace("{W}", wide)
         text = text.replace("{B}", str(width)).replace("{o}", operator).replace("(to)", f"({c_type(named['to'])})" if "to" in named else "")
         if "{D}" in text:
             a, b = (f"{'u' if named[k] == 'u' else ''}int8_t" for k in "xy")
