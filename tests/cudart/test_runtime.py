@@ -214,7 +214,7 @@ def test_streams_and_events(cuda: Runtime) -> None:
 def test_a_graph_is_captured_again(cuda: Runtime) -> None:
     """The callback is told the runtime's parameters, before and after."""
     if cuda.major < 13:
-        pytest.skip("since CUDA 13")
+        pytest.skip("cudaStreamBeginRecaptureToGraph is of CUDA 13")
     stream, graph, memory = c_void_p(), c_void_p(), c_void_p()
     cuda.check(cuda.cudaStreamCreate(byref(stream)))
     cuda.check(cuda.cudaMalloc(byref(memory), 64))
