@@ -212,7 +212,7 @@ def test_a_debugger_attaches_and_leaves(program: Callable[..., str]) -> None:
     """It stops all threads, some of them inside a kernel, looks at them and goes; the kernel's result is right."""
     gdb = shutil.which("gdb")
     if gdb is None:
-        pytest.skip("needs gdb")
+        pytest.skip("needs gdb (apt install gdb)")
     out = program(
         _BEGIN
         + f"""
